@@ -6,6 +6,7 @@
 #
 # Does nothing, quickly, when all is there. Changes nothing but system packages: as root, or by `sudo` where that asks
 # for no password; otherwise it prints the line to run and exits 1.
+# shellcheck disable=SC2317 # shellcheck does not see that `need` calls its arguments
 set -euo pipefail
 
 missing=()
