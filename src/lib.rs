@@ -1,1 +1,12 @@
+//! Tributary: streaming multi-touch attribution, exact and incremental.
 
+pub mod access;
+pub mod api;
+pub mod codec;
+pub mod core;
+pub mod query;
+pub mod replay;
+pub mod store;
+pub mod stream;
+pub mod telemetry;
+pub mod topics;
