@@ -11,6 +11,8 @@ kafka_version=4.4.0
 kafka_scala=2.13
 kafka_log4j=2.25.5
 registry_version=2.6.13.Final
+# cargo-deny, for deny.sh.
+deny_version=0.20.2
 kafka_home=$tools/kafka-$kafka_version
 registry_home=$tools/registry-$registry_version
 
