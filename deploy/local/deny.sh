@@ -29,8 +29,9 @@ build() {
 }
 
 advisories() {
+  mkdir -p "$tools/tmp"
   if timeout 120 "$cargo_deny" fetch db >"$tools/tmp/advisories.log" 2>&1; then
-    "$cargo_deny" --offline check --disable-fetch advisories
+    "$cargo_deny" --offline check --hide-inclusion-graph --disable-fetch advisories
     return
   fi
   {
@@ -43,5 +44,5 @@ advisories() {
 
 [[ -x "$cargo_deny" ]] || build
 cd "$root"
-"$cargo_deny" --locked check licenses bans sources
+"$cargo_deny" --locked check --hide-inclusion-graph licenses bans sources
 advisories
