@@ -31,7 +31,7 @@ build() {
 advisories() {
   mkdir -p "$tools/tmp"
   if timeout 120 "$cargo_deny" fetch db >"$tools/tmp/advisories.log" 2>&1; then
-    "$cargo_deny" --offline check --hide-inclusion-graph --disable-fetch advisories
+    "$cargo_deny" --offline check --hide-inclusion-graph advisories
     return
   fi
   {
