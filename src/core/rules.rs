@@ -19,7 +19,12 @@ pub struct Rules {
 impl Default for Rules {
     /// 30 days of lookback, a half-life of 7 days, paths of at most 256 touchpoints, all six models.
     fn default() -> Self {
-        Self { lookback_ms: 30 * DAY, half_life_ms: 7 * DAY, max_path: 256, models: Model::ALL.to_vec() }
+        Self {
+            lookback_ms: 30 * DAY,
+            half_life_ms: 7 * DAY,
+            max_path: 256,
+            models: Model::ALL.to_vec(),
+        }
     }
 }
 
@@ -45,7 +50,10 @@ impl Rules {
         let refuse = |setting, reason: String| Err(RulesError { setting, reason });
         for (setting, value) in [("lookback", lookback_ms), ("half_life", half_life_ms)] {
             if !(1..=3650 * DAY).contains(&value) {
-                return refuse(setting, format!("{value} ms is not between 1 ms and 3650 days"));
+                return refuse(
+                    setting,
+                    format!("{value} ms is not between 1 ms and 3650 days"),
+                );
             }
         }
         if !(1..=10_000).contains(&max_path) {
@@ -60,7 +68,12 @@ impl Rules {
         if models.len() != named {
             return refuse("models", "a model is named twice".into());
         }
-        Ok(Self { lookback_ms, half_life_ms, max_path, models })
+        Ok(Self {
+            lookback_ms,
+            half_life_ms,
+            max_path,
+            models,
+        })
     }
 
     /// How long before a conversion a touchpoint may still earn credit, in milliseconds.
@@ -98,6 +111,9 @@ impl Rules {
 
     /// The digest of [`Self::canonical`]: 32 hexadecimal digits of XXH3-128.
     pub fn digest(&self) -> String {
-        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(self.canonical().as_bytes()))
+        format!(
+            "{:032x}",
+            xxhash_rust::xxh3::xxh3_128(self.canonical().as_bytes())
+        )
     }
 }

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 pub use records::{Head, Record, Records, headers};
 
-
 /// A position in a partition of a topic: the offset of the record to be read next, unless a name says otherwise.
 pub type Offset = i64;
 
@@ -55,12 +54,18 @@ pub struct PerInput<T> {
 impl<T> PerInput<T> {
     /// The value that `make` gives for each input.
     pub fn from_fn(mut make: impl FnMut(Input) -> T) -> Self {
-        Self { touchpoints: make(Input::Touchpoints), conversions: make(Input::Conversions) }
+        Self {
+            touchpoints: make(Input::Touchpoints),
+            conversions: make(Input::Conversions),
+        }
     }
 
     /// As [`Self::from_fn`], stopping at the first error.
     pub fn try_from_fn<E>(mut make: impl FnMut(Input) -> Result<T, E>) -> Result<Self, E> {
-        Ok(Self { touchpoints: make(Input::Touchpoints)?, conversions: make(Input::Conversions)? })
+        Ok(Self {
+            touchpoints: make(Input::Touchpoints)?,
+            conversions: make(Input::Conversions)?,
+        })
     }
 
     /// The value of one input.
@@ -228,13 +233,23 @@ pub trait TopicLog {
 
     /// The origins (input and offset) of every record in the partition's dead-letter partition from `from` on, and the
     /// dead-letter partition's end.
-    fn set_aside(&mut self, partition: u32, from: Offset) -> Result<(Vec<(Input, Offset)>, Offset), Error>;
+    fn set_aside(
+        &mut self,
+        partition: u32,
+        from: Offset,
+    ) -> Result<(Vec<(Input, Offset)>, Offset), Error>;
 
     /// Reads a gained partition from these offsets on; what was fetched ahead is dropped.
     fn seek(&mut self, partition: u32, next: PerInput<Offset>) -> Result<(), Error>;
 
     /// Appends records that are there already (committed ones only, in offset order) to `into`, without waiting.
-    fn fetch(&mut self, partition: u32, input: Input, limit: Limit, into: &mut Records) -> Result<(), Error>;
+    fn fetch(
+        &mut self,
+        partition: u32,
+        input: Input,
+        limit: Limit,
+        into: &mut Records,
+    ) -> Result<(), Error>;
 
     /// Begins a transaction.
     fn begin(&mut self) -> Result<(), Error>;

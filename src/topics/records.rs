@@ -45,7 +45,13 @@ pub struct Records {
 
 impl Records {
     /// Appends a record. `headers` are name and value pairs in order.
-    pub fn push(&mut self, head: Head, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, &[u8])]) {
+    pub fn push(
+        &mut self,
+        head: Head,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, &[u8])],
+    ) {
         let start = self.bytes.len();
         let key = key.map(|bytes| self.append(bytes));
         let value = value.map(|bytes| self.append(bytes));
@@ -58,7 +64,13 @@ impl Records {
             }
         }
         let headers = u32::try_from(self.bytes.len() - before).unwrap_or(u32::MAX);
-        self.entries.push(Entry { head, start, key, value, headers });
+        self.entries.push(Entry {
+            head,
+            start,
+            key,
+            value,
+            headers,
+        });
     }
 
     /// Appends a record of another batch.
@@ -67,7 +79,13 @@ impl Records {
         let key = record.key.map(|bytes| self.append(bytes));
         let value = record.value.map(|bytes| self.append(bytes));
         let headers = self.append(record.headers);
-        self.entries.push(Entry { head: record.head, start, key, value, headers });
+        self.entries.push(Entry {
+            head: record.head,
+            start,
+            key,
+            value,
+            headers,
+        });
     }
 
     fn append(&mut self, bytes: &[u8]) -> u32 {
@@ -105,7 +123,12 @@ impl Records {
         let (key, rest) = cut(rest, entry.key.unwrap_or(0));
         let (value, rest) = cut(rest, entry.value.unwrap_or(0));
         let (headers, _) = cut(rest, entry.headers);
-        Record { head: entry.head, key: entry.key.map(|_| key), value: entry.value.map(|_| value), headers }
+        Record {
+            head: entry.head,
+            key: entry.key.map(|_| key),
+            value: entry.value.map(|_| value),
+            headers,
+        }
     }
 
     /// Forgets all records and keeps the room, except what one giant batch took.
@@ -118,7 +141,9 @@ impl Records {
 }
 
 fn cut(bytes: &[u8], length: u32) -> (&[u8], &[u8]) {
-    bytes.split_at_checked(length as usize).unwrap_or((bytes, &[]))
+    bytes
+        .split_at_checked(length as usize)
+        .unwrap_or((bytes, &[]))
 }
 
 /// The name and value pairs of packed headers.
