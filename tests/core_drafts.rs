@@ -9,9 +9,7 @@
 
 use std::borrow::Cow;
 
-use tributary::core::event::{
-    ConversionDraft, ConversionEvent, Fault, TouchpointDraft, not_in_future,
-};
+use tributary::core::event::{ConversionDraft, ConversionEvent, Fault, TouchpointDraft, not_in_future};
 
 const MIDDAY: i64 = 1_700_000_000_000;
 
@@ -48,10 +46,8 @@ fn touchpoint_fault(change: impl FnOnce(&mut TouchpointDraft<'static>)) -> Fault
 
 type Text<D> = fn(&mut D) -> &mut Option<Cow<'static, str>>;
 
-const TOUCHPOINT_IDS: [(&str, Text<TouchpointDraft<'static>>); 2] = [
-    ("event_id", |d| &mut d.event_id),
-    ("user_id", |d| &mut d.user_id),
-];
+const TOUCHPOINT_IDS: [(&str, Text<TouchpointDraft<'static>>); 2] =
+    [("event_id", |d| &mut d.event_id), ("user_id", |d| &mut d.user_id)];
 
 const CONVERSION_IDS: [(&str, Text<ConversionDraft<'static>>); 3] = [
     ("event_id", |d| &mut d.event_id),
@@ -88,10 +84,7 @@ fn ids_are_required_and_bounded_and_printable() {
                 "{value:?}"
             );
         }
-        assert_eq!(
-            touchpoint_fault(|d| *of(d) = None),
-            Fault::new(field, "required")
-        );
+        assert_eq!(touchpoint_fault(|d| *of(d) = None), Fault::new(field, "required"));
     }
     for (field, of) in CONVERSION_IDS {
         for value in &bad {
@@ -102,10 +95,7 @@ fn ids_are_required_and_bounded_and_printable() {
             );
         }
         if field != "adjusts" {
-            assert_eq!(
-                conversion_fault(|d| *of(d) = None),
-                Fault::new(field, "required")
-            );
+            assert_eq!(conversion_fault(|d| *of(d) = None), Fault::new(field, "required"));
         }
     }
     for value in [
@@ -151,10 +141,7 @@ fn texts_are_bounded_and_printable_and_empty_is_absent() {
         conversion_fault(|d| d.kind = Some("x".repeat(513).into())).field,
         "kind"
     );
-    assert_eq!(
-        conversion_fault(|d| d.kind = Some("\u{1}".into())).field,
-        "kind"
-    );
+    assert_eq!(conversion_fault(|d| d.kind = Some("\u{1}".into())).field, "kind");
 }
 
 #[test]
@@ -166,10 +153,7 @@ fn defaults_stand_for_what_is_absent() {
         ("click", None, None)
     );
     for kind in [None, Some(Cow::Borrowed(""))] {
-        let draft = ConversionDraft {
-            kind,
-            ..conversion()
-        };
+        let draft = ConversionDraft { kind, ..conversion() };
         let ConversionEvent::Conversion(checked) = draft.check().unwrap() else {
             panic!("no adjustment")
         };
@@ -225,22 +209,13 @@ fn the_future_begins_ten_minutes_after_the_log() {
 fn money_is_whole_bounded_and_has_a_currency() {
     let most = 1_000_000_000_000_000;
     for refused in [-1, most + 1, i64::MIN, i64::MAX] {
-        let fault =
-            touchpoint_fault(|d| (d.cost_micros, d.currency) = (Some(refused), Some("EUR".into())));
+        let fault = touchpoint_fault(|d| (d.cost_micros, d.currency) = (Some(refused), Some("EUR".into())));
         assert_eq!(fault.field, "cost_micros", "{refused}");
-        let fault = conversion_fault(|d| {
-            (d.value_micros, d.currency) = (Some(refused), Some("EUR".into()))
-        });
+        let fault = conversion_fault(|d| (d.value_micros, d.currency) = (Some(refused), Some("EUR".into())));
         assert_eq!(fault.field, "value_micros", "{refused}");
     }
-    assert_eq!(
-        touchpoint_fault(|d| d.cost_micros = Some(0)).field,
-        "currency"
-    );
-    assert_eq!(
-        conversion_fault(|d| d.value_micros = Some(5)).field,
-        "currency"
-    );
+    assert_eq!(touchpoint_fault(|d| d.cost_micros = Some(0)).field, "currency");
+    assert_eq!(conversion_fault(|d| d.value_micros = Some(5)).field, "currency");
     let empty = conversion_fault(|d| (d.value_micros, d.currency) = (Some(5), Some("".into())));
     assert_eq!(empty.field, "currency");
     for accepted in [0, most] {
@@ -252,10 +227,7 @@ fn money_is_whole_bounded_and_has_a_currency() {
         let ConversionEvent::Conversion(checked) = draft.check().unwrap() else {
             panic!("no adjustment")
         };
-        assert_eq!(
-            (checked.value_micros, checked.currency),
-            (Some(accepted), Some("EUR"))
-        );
+        assert_eq!((checked.value_micros, checked.currency), (Some(accepted), Some("EUR")));
     }
     let alone = TouchpointDraft {
         currency: Some("EUR".into()),
@@ -301,10 +273,7 @@ fn what_adjusts_is_an_adjustment() {
     let ConversionEvent::Adjustment(restatement) = draft.check().unwrap() else {
         panic!("an adjustment")
     };
-    assert_eq!(
-        (restatement.value_micros, restatement.currency),
-        (Some(3), Some("USD"))
-    );
+    assert_eq!((restatement.value_micros, restatement.currency), (Some(3), Some("USD")));
     assert_eq!(draft.check().unwrap().user_id(), "u1");
     assert_eq!(draft.check().unwrap().occurred_at(), MIDDAY);
 }

@@ -23,9 +23,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tributary::core::row::{Scratch, credit};
-use tributary::core::{
-    Adjustment, Conversion, Model, Row, Rules, Touchpoint, credit as sharing, delta, journey,
-};
+use tributary::core::{Adjustment, Conversion, Model, Row, Rules, Touchpoint, credit as sharing, delta, journey};
 
 const BASE: i64 = 1_700_000_000_000;
 const LOOKBACK: i64 = 1_000;
@@ -33,10 +31,10 @@ const RICHEST: i64 = 1_000_000_000_000_000;
 
 /// Enough ids for a path that is not compared id by id.
 const MANY_IDS: [&str; 64] = [
-    "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7",
-    "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7",
-    "e0", "e1", "e2", "e3", "e4", "e5", "e6", "e7", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7",
-    "g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7", "h0", "h1", "h2", "h3", "h4", "h5", "h6", "h7",
+    "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "c0", "c1", "c2",
+    "c3", "c4", "c5", "c6", "c7", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "e0", "e1", "e2", "e3", "e4", "e5",
+    "e6", "e7", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7", "h0",
+    "h1", "h2", "h3", "h4", "h5", "h6", "h7",
 ];
 
 /// Times lie on and around both ends of the lookback windows, and coincide often.
@@ -49,12 +47,7 @@ fn time() -> impl Strategy<Value = i64> {
 }
 
 fn value() -> impl Strategy<Value = Option<i64>> {
-    option::of(prop_oneof![
-        Just(0),
-        1..20i64,
-        (RICHEST - 20)..=RICHEST,
-        0..=RICHEST
-    ])
+    option::of(prop_oneof![Just(0), 1..20i64, (RICHEST - 20)..=RICHEST, 0..=RICHEST])
 }
 
 fn touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
@@ -64,15 +57,13 @@ fn touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         select(vec!["u1", "u2"]),
         time(),
     );
-    let channel = option::of(select(vec![
-        "direct", "Direct", "DIRECT", "search", "email", "(other)",
-    ]));
+    let channel = option::of(select(vec!["direct", "Direct", "DIRECT", "search", "email", "(other)"]));
     let words = (
         select(vec!["click", "view"]),
         option::of(select(vec!["spring", "summer"])),
     );
-    (ids, channel, words, value()).prop_map(
-        |((event_id, user_id, occurred_at), channel, words, cost_micros)| Touchpoint {
+    (ids, channel, words, value()).prop_map(|((event_id, user_id, occurred_at), channel, words, cost_micros)| {
+        Touchpoint {
             event_id,
             user_id,
             occurred_at,
@@ -86,16 +77,12 @@ fn touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
             cost_micros,
             currency: cost_micros.map(|_| "EUR"),
             milestone: None,
-        },
-    )
+        }
+    })
 }
 
 fn conversion() -> impl Strategy<Value = Conversion<'static>> {
-    let ids = (
-        select(vec!["c1", "c|2", "c3"]),
-        select(vec!["u1", "u2"]),
-        time(),
-    );
+    let ids = (select(vec!["c1", "c|2", "c3"]), select(vec!["u1", "u2"]), time());
     (
         ids,
         select(vec!["conversion", "purchase"]),
@@ -140,23 +127,18 @@ struct Events {
 
 fn events() -> impl Strategy<Value = Events> {
     let touchpoints = prop_oneof![3 => vec(touchpoint(), 0..30), 1 => vec(touchpoint(), 100..200)];
-    (
-        touchpoints,
-        vec(conversion(), 1..5),
-        vec(adjustment(), 0..5),
-    )
-        .prop_map(|(touchpoints, conversions, adjustments)| Events {
+    (touchpoints, vec(conversion(), 1..5), vec(adjustment(), 0..5)).prop_map(
+        |(touchpoints, conversions, adjustments)| Events {
             touchpoints,
             conversions,
             adjustments,
-        })
+        },
+    )
 }
 
 /// The same set of events: shuffled, and some of them more than once.
 fn again(events: &Events) -> impl Strategy<Value = Events> + use<> {
-    fn mixed<T: Clone + std::fmt::Debug + 'static>(
-        all: &[T],
-    ) -> impl Strategy<Value = Vec<T>> + use<T> {
+    fn mixed<T: Clone + std::fmt::Debug + 'static>(all: &[T]) -> impl Strategy<Value = Vec<T>> + use<T> {
         let all = all.to_vec();
         let copies = if all.is_empty() {
             Just(Vec::new()).boxed()
@@ -187,9 +169,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         select(vec![1, 2, 3, 256]),
         models,
     )
-        .prop_map(|(lookback, half_life, max_path, models)| {
-            Rules::new(lookback, half_life, max_path, models).unwrap()
-        })
+        .prop_map(|(lookback, half_life, max_path, models)| Rules::new(lookback, half_life, max_path, models).unwrap())
 }
 
 /// Every row of any events through the core, as a caller that has them all at once puts it together.
@@ -211,10 +191,7 @@ fn core_rows(events: &Events, rules: &Rules) -> Vec<Row<'static>> {
         let bears = |a: &&Adjustment<'_>| a.user_id == c.user_id && a.adjusts == c.event_id;
         let mut adjustments: Vec<_> = events.adjustments.iter().filter(bears).copied().collect();
         journey::settle_adjustments(&mut adjustments);
-        let journey = journeys
-            .get(c.user_id)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let journey = journeys.get(c.user_id).map(Vec::as_slice).unwrap_or_default();
         credit(c, &adjustments, journey, rules, &mut scratch, &mut rows);
     }
     rows
@@ -230,9 +207,7 @@ fn as_lines(rows: &[Row<'_>]) -> Lines {
             row.touchpoint_id.to_owned(),
         );
         let line = Line {
-            touchpoint: row
-                .touched_at
-                .map(|at| (at, row.interaction.unwrap().to_owned())),
+            touchpoint: row.touched_at.map(|at| (at, row.interaction.unwrap().to_owned())),
             channel: row.channel.into(),
             position: row.position,
             path_length: row.path_length,
@@ -246,10 +221,7 @@ fn as_lines(rows: &[Row<'_>]) -> Lines {
             campaign: row.campaign.map(Into::into),
             kind: row.kind.into(),
         };
-        assert!(
-            lines.insert(key, line).is_none(),
-            "two rows of one id: {row:?}"
-        );
+        assert!(lines.insert(key, line).is_none(), "two rows of one id: {row:?}");
         assert_eq!((row.model_version, row.removed), (None, false));
         assert_eq!(row.is_unattributed(), row.touchpoint_id.is_empty());
     }
@@ -396,10 +368,7 @@ fn unescaped(id: &str) -> Vec<String> {
 
 #[test]
 fn a_row_id_reads_as_documented() {
-    assert_eq!(
-        row_id("order-1", Model::Linear, "t-9"),
-        "order-1|linear|t-9"
-    );
+    assert_eq!(row_id("order-1", Model::Linear, "t-9"), "order-1|linear|t-9");
     assert_eq!(row_id("a|b", Model::FirstTouch, ""), "a\\|b|first_touch|");
     assert_eq!(row_id("a\\", Model::TimeDecay, "|"), "a\\\\|time_decay|\\|");
 }

@@ -42,11 +42,7 @@ fn conversion() -> Conversion<'static> {
     }
 }
 
-fn adjustment(
-    event_id: &'static str,
-    at: i64,
-    value: Option<(i64, &'static str)>,
-) -> Adjustment<'static> {
+fn adjustment(event_id: &'static str, at: i64, value: Option<(i64, &'static str)>) -> Adjustment<'static> {
     Adjustment {
         event_id,
         user_id: "u",
@@ -132,20 +128,12 @@ fn an_event_sent_again_with_a_new_time_counts_once_at_its_latest_in_the_window()
     assert_eq!(credited(&rows), [("y", 1, 150), ("x", 2, 150)]);
     assert_eq!(rows[1].touched_at, Some(NOON - 100));
     // Three identities lie in the window, though two are credited.
-    assert!(
-        rows.iter()
-            .all(|row| (row.path_length, row.revision) == (2, 4))
-    );
+    assert!(rows.iter().all(|row| (row.path_length, row.revision) == (2, 4)));
 }
 
 #[test]
 fn a_long_path_keeps_its_end() {
-    let journey = [
-        touch("a", 40),
-        touch("b", 30),
-        touch("c", 20),
-        touch("d", 10),
-    ];
+    let journey = [touch("a", 40), touch("b", 30), touch("c", 20), touch("d", 10)];
     let rows = rows_with(&journey, &[], 2);
     assert_eq!(credited(&rows), [("c", 1, 150), ("d", 2, 150)]);
     assert!(
@@ -154,12 +142,7 @@ fn a_long_path_keeps_its_end() {
     );
     assert!(rows_with(&journey, &[], 4).iter().all(|row| !row.truncated));
     // What is sent again is no longer path: three distinct ids fit into three.
-    let again = [
-        touch("a", 40),
-        touch("b", 30),
-        touch("c", 20),
-        touch("a", 10),
-    ];
+    let again = [touch("a", 40), touch("b", 30), touch("c", 20), touch("a", 10)];
     assert!(
         rows_with(&again, &[], 3)
             .iter()
@@ -171,30 +154,16 @@ fn a_long_path_keeps_its_end() {
 #[test]
 fn an_empty_path_is_one_row_of_nobody() {
     let rows = rows(&[touch("after", -1)]);
-    let [row] = rows.as_slice() else {
-        panic!("one row")
-    };
+    let [row] = rows.as_slice() else { panic!("one row") };
     assert_eq!(
-        (
-            row.touchpoint_id,
-            row.channel,
-            row.position,
-            row.path_length
-        ),
+        (row.touchpoint_id, row.channel, row.position, row.path_length),
         ("", "(unattributed)", 0, 0)
     );
     assert_eq!(
-        (
-            row.credit_micros,
-            row.credited_micros,
-            row.conversion_micros
-        ),
+        (row.credit_micros, row.credited_micros, row.conversion_micros),
         (1_000_000, 300, 300)
     );
-    assert_eq!(
-        (row.touched_at, row.interaction, row.revision),
-        (None, None, 1)
-    );
+    assert_eq!((row.touched_at, row.interaction, row.revision), (None, None, 1));
 }
 
 #[test]
@@ -210,14 +179,7 @@ fn a_touchpoint_without_a_channel_is_other() {
 fn of_conflicting_duplicates_the_greater_counts_field_by_field() {
     let plain = touch("a", 1);
     let greater = [
-        (
-            "channel present",
-            Touchpoint {
-                channel: None,
-                ..plain
-            },
-            plain,
-        ),
+        ("channel present", Touchpoint { channel: None, ..plain }, plain),
         (
             "channel bytes",
             Touchpoint {
@@ -286,11 +248,7 @@ fn of_conflicting_duplicates_the_greater_counts_field_by_field() {
         }
     }
     let mut same = vec![plain, plain];
-    assert_eq!(
-        journey::settle(&mut same),
-        0,
-        "a plain duplicate is no conflict"
-    );
+    assert_eq!(journey::settle(&mut same), 0, "a plain duplicate is no conflict");
     assert_eq!(same, [plain]);
 }
 
@@ -306,21 +264,13 @@ fn the_greatest_adjustment_has_the_last_word() {
     let journey = [touch("a", 1)];
     let restated = |at, id, micros| adjustment(id, at, Some((micros, "USD")));
     // The later one, whatever the ids say.
-    let rows = rows_with(
-        &journey,
-        &[restated(2, "a", 900), restated(1, "z", 800)],
-        256,
-    );
+    let rows = rows_with(&journey, &[restated(2, "a", 900), restated(1, "z", 800)], 256);
     assert_eq!(
         (rows[0].credited_micros, rows[0].currency, rows[0].revision),
         (900, Some("USD"), 4)
     );
     // At the same time the greater id.
-    let rows = rows_with(
-        &journey,
-        &[restated(1, "a", 900), restated(1, "z", 800)],
-        256,
-    );
+    let rows = rows_with(&journey, &[restated(1, "a", 900), restated(1, "z", 800)], 256);
     assert_eq!(rows[0].conversion_micros, 800);
     // An adjustment that is earlier than its conversion is a word on it all the same.
     let rows = rows_with(&journey, &[restated(-LOOKBACK * 9, "a", 7)], 256);
@@ -328,11 +278,7 @@ fn the_greatest_adjustment_has_the_last_word() {
     // A conflicting duplicate: the greater stands, and the pair counts once.
     let rows = rows_with(
         &journey,
-        &[
-            restated(1, "a", 9),
-            restated(1, "a", 10),
-            restated(1, "a", 8),
-        ],
+        &[restated(1, "a", 9), restated(1, "a", 10), restated(1, "a", 8)],
         256,
     );
     assert_eq!((rows[0].conversion_micros, rows[0].revision), (10, 3));
@@ -352,17 +298,9 @@ fn a_retraction_takes_all_rows_and_a_later_restatement_brings_them_back() {
         [],
         "a retraction whatever its currency"
     );
-    let back = rows_with(
-        &journey,
-        &[retraction, adjustment("s", 6, Some((0, "EUR")))],
-        256,
-    );
+    let back = rows_with(&journey, &[retraction, adjustment("s", 6, Some((0, "EUR")))], 256);
     assert_eq!(
-        (
-            back[0].credit_micros,
-            back[0].credited_micros,
-            back[0].revision
-        ),
+        (back[0].credit_micros, back[0].credited_micros, back[0].revision),
         (1_000_000, 0, 4)
     );
 }

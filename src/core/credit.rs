@@ -92,12 +92,7 @@ mod tests {
         assert_eq!(shares(9, &[]), [0i64; 0]);
         assert_eq!(shares(9, &[0, 0]), [0, 9]);
         let most = 1_000_000_000_000_000;
-        assert_eq!(
-            shares(most, &[1 << 52, 1 << 52, 1 << 52])
-                .iter()
-                .sum::<i64>(),
-            most
-        );
+        assert_eq!(shares(most, &[1 << 52, 1 << 52, 1 << 52]).iter().sum::<i64>(), most);
         assert_eq!(shares(most, &[1 << 52; 10_000]), [100_000_000_000; 10_000]);
         assert_eq!(shares(most, &[1, 1 << 52]), [0, most]);
     }

@@ -40,11 +40,7 @@ impl<'r, 'a> Change<'r, 'a> {
 
 /// Calls `each` with every difference between two states of the rows of *one* conversion. Both vectors are as
 /// [`super::row::credit`] fills them; where both hold rows they are left sorted by (model, touchpoint_id).
-pub fn diff<'a>(
-    before: &mut [Row<'a>],
-    after: &mut [Row<'a>],
-    mut each: impl FnMut(Change<'_, 'a>),
-) {
+pub fn diff<'a>(before: &mut [Row<'a>], after: &mut [Row<'a>], mut each: impl FnMut(Change<'_, 'a>)) {
     if before.is_empty() {
         after.iter().for_each(|row| each(Change::Added(row)));
         return;

@@ -251,16 +251,11 @@ fn id<'a>(field: &'static str, value: &'a Option<Cow<'_, str>>) -> Result<&'a st
     printable(field, value)
 }
 
-fn text<'a>(
-    field: &'static str,
-    value: &'a Option<Cow<'_, str>>,
-) -> Result<Option<&'a str>, Fault> {
+fn text<'a>(field: &'static str, value: &'a Option<Cow<'_, str>>) -> Result<Option<&'a str>, Fault> {
     match value {
         None => Ok(None),
         Some(value) if value.is_empty() => Ok(None),
-        Some(value) if value.len() > MAX_TEXT_BYTES => {
-            Err(Fault::new(field, "longer than 512 bytes"))
-        }
+        Some(value) if value.len() > MAX_TEXT_BYTES => Err(Fault::new(field, "longer than 512 bytes")),
         Some(value) => printable(field, value).map(Some),
     }
 }
@@ -279,9 +274,7 @@ fn time(value: Option<Millis>) -> Result<Millis, Fault> {
     match value {
         None => Err(Fault::new("occurred_at", "required")),
         Some(t) if t < MIN_TIME => Err(Fault::new("occurred_at", "before 2000-01-01T00:00:00Z")),
-        Some(t) if t >= END_TIME => {
-            Err(Fault::new("occurred_at", "not before 2100-01-01T00:00:00Z"))
-        }
+        Some(t) if t >= END_TIME => Err(Fault::new("occurred_at", "not before 2100-01-01T00:00:00Z")),
         Some(t) => Ok(t),
     }
 }
@@ -289,25 +282,17 @@ fn time(value: Option<Millis>) -> Result<Millis, Fault> {
 fn currency<'a>(value: &'a Option<Cow<'_, str>>) -> Result<Option<&'a str>, Fault> {
     match value.as_deref() {
         None | Some("") => Ok(None),
-        Some(code) if code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()) => {
-            Ok(Some(code))
-        }
+        Some(code) if code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()) => Ok(Some(code)),
         Some(_) => Err(Fault::new("currency", "not three letters A to Z")),
     }
 }
 
-fn money(
-    field: &'static str,
-    value: Option<i64>,
-    currency: Option<&str>,
-) -> Result<Option<i64>, Fault> {
+fn money(field: &'static str, value: Option<i64>, currency: Option<&str>) -> Result<Option<i64>, Fault> {
     match value {
         None => Ok(None),
         Some(v) if v < 0 => Err(Fault::new(field, "negative")),
         Some(v) if v > MAX_MICROS => Err(Fault::new(field, "greater than 10^15 micros")),
-        Some(_) if currency.is_none() => {
-            Err(Fault::new("currency", format!("required with {field}")))
-        }
+        Some(_) if currency.is_none() => Err(Fault::new("currency", format!("required with {field}"))),
         Some(v) => Ok(Some(v)),
     }
 }

@@ -32,11 +32,7 @@ fn place(a: &Touchpoint<'_>, b: &Touchpoint<'_>) -> Ordering {
 }
 
 /// The slice of a settled journey with `occurred_at` in [from, to], both ends in.
-pub fn between<'s, 'a>(
-    journey: &'s [Touchpoint<'a>],
-    from: Millis,
-    to: Millis,
-) -> &'s [Touchpoint<'a>] {
+pub fn between<'s, 'a>(journey: &'s [Touchpoint<'a>], from: Millis, to: Millis) -> &'s [Touchpoint<'a>] {
     let start = journey.partition_point(|t| t.occurred_at < from);
     let end = journey.partition_point(|t| t.occurred_at <= to);
     journey.get(start..end).unwrap_or_default()
@@ -45,12 +41,7 @@ pub fn between<'s, 'a>(
 /// Turns the adjustments of *one conversion* into a set sorted by event_id, the greater of conflicting duplicates kept.
 /// Returns how many conflicting duplicates fell away.
 pub fn settle_adjustments(adjustments: &mut Vec<Adjustment<'_>>) -> usize {
-    adjustments.sort_unstable_by(|a, b| {
-        a.event_id
-            .as_bytes()
-            .cmp(b.event_id.as_bytes())
-            .then_with(|| b.cmp(a))
-    });
+    adjustments.sort_unstable_by(|a, b| a.event_id.as_bytes().cmp(b.event_id.as_bytes()).then_with(|| b.cmp(a)));
     let mut conflicts = 0;
     adjustments.dedup_by(|later, kept| {
         let same = kept.event_id == later.event_id;

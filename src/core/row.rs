@@ -112,20 +112,13 @@ pub fn credit<'a>(
     scratch: &mut Scratch,
     rows: &mut Vec<Row<'a>>,
 ) {
-    let Standing::Counts {
-        value_micros,
-        currency,
-    } = journey::standing(conversion, adjustments)
-    else {
+    let Standing::Counts { value_micros, currency } = journey::standing(conversion, adjustments) else {
         return;
     };
     let path = path::of(conversion, journey, rules);
     let base = base_row(conversion, value_micros, currency, adjustments.len(), &path);
     for model in rules.models() {
-        let base = Row {
-            model: *model,
-            ..base
-        };
+        let base = Row { model: *model, ..base };
         if path.touchpoints.is_empty() {
             rows.push(base);
             continue;
@@ -135,12 +128,10 @@ pub fn credit<'a>(
         credit::share(value_micros, &scratch.weights, &mut scratch.values);
         let shares = scratch.credits.iter().zip(&scratch.values);
         let credited = (1..).zip(&path.touchpoints).zip(shares);
-        rows.extend(
-            credited.filter_map(|((position, touchpoint), (credit, value))| {
-                let earned = *credit != 0 || *value != 0;
-                earned.then(|| credited_row(&base, touchpoint, position, *credit, *value))
-            }),
-        );
+        rows.extend(credited.filter_map(|((position, touchpoint), (credit, value))| {
+            let earned = *credit != 0 || *value != 0;
+            earned.then(|| credited_row(&base, touchpoint, position, *credit, *value))
+        }));
     }
 }
 
@@ -180,13 +171,7 @@ fn base_row<'a>(
     }
 }
 
-fn credited_row<'a>(
-    base: &Row<'a>,
-    touchpoint: &Touchpoint<'a>,
-    position: i32,
-    credit: i64,
-    value: i64,
-) -> Row<'a> {
+fn credited_row<'a>(base: &Row<'a>, touchpoint: &Touchpoint<'a>, position: i32, credit: i64, value: i64) -> Row<'a> {
     Row {
         touchpoint_id: touchpoint.event_id,
         touched_at: Some(touchpoint.occurred_at),

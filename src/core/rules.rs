@@ -50,10 +50,7 @@ impl Rules {
         let refuse = |setting, reason: String| Err(RulesError { setting, reason });
         for (setting, value) in [("lookback", lookback_ms), ("half_life", half_life_ms)] {
             if !(1..=3650 * DAY).contains(&value) {
-                return refuse(
-                    setting,
-                    format!("{value} ms is not between 1 ms and 3650 days"),
-                );
+                return refuse(setting, format!("{value} ms is not between 1 ms and 3650 days"));
             }
         }
         if !(1..=10_000).contains(&max_path) {
@@ -111,9 +108,6 @@ impl Rules {
 
     /// The digest of [`Self::canonical`]: 32 hexadecimal digits of XXH3-128.
     pub fn digest(&self) -> String {
-        format!(
-            "{:032x}",
-            xxhash_rust::xxh3::xxh3_128(self.canonical().as_bytes())
-        )
+        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(self.canonical().as_bytes()))
     }
 }

@@ -135,8 +135,17 @@ impl BatchCommitted {
         stream.transaction_seconds.observe(self.transaction.as_secs_f64());
         #[allow(clippy::cast_precision_loss)] // a batch has far fewer than 2^52 records
         stream.batch_records.observe(records as f64);
-        Span::current().record("records", records).record("rows", rows).record("set_aside", self.set_aside);
-        debug!(records, rows, set_aside = self.set_aside, seconds = self.transaction.as_secs_f64(), "batch committed");
+        Span::current()
+            .record("records", records)
+            .record("rows", rows)
+            .record("set_aside", self.set_aside);
+        debug!(
+            records,
+            rows,
+            set_aside = self.set_aside,
+            seconds = self.transaction.as_secs_f64(),
+            "batch committed"
+        );
     }
 }
 
@@ -151,7 +160,10 @@ impl TransactionAborted<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.aborted.inc();
-        warn!(reason = self.reason, "transaction aborted, its records are processed again");
+        warn!(
+            reason = self.reason,
+            "transaction aborted, its records are processed again"
+        );
     }
 }
 
@@ -166,7 +178,10 @@ impl TransactionUnknown<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.unknown.inc();
-        warn!(reason = self.reason, "outcome of the transaction unknown, asking the committed offsets");
+        warn!(
+            reason = self.reason,
+            "outcome of the transaction unknown, asking the committed offsets"
+        );
     }
 }
 
@@ -323,7 +338,11 @@ impl StateFlushed {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.store.flushes.inc();
-        debug!(partition = self.partition, seconds = self.took.as_secs_f64(), "state flushed");
+        debug!(
+            partition = self.partition,
+            seconds = self.took.as_secs_f64(),
+            "state flushed"
+        );
     }
 }
 
@@ -341,13 +360,20 @@ mod tests {
             upserts: 55,
             deletes: 5,
             set_aside: 2,
-            conflicts: Conflicts { touchpoints: 1, ..Conflicts::default() },
+            conflicts: Conflicts {
+                touchpoints: 1,
+                ..Conflicts::default()
+            },
             waiting: 3,
             misplaced: 4,
             transaction: Duration::from_millis(7),
         };
         batch.emit(&metrics);
-        BatchCommitted { waiting: -2, ..BatchCommitted::default() }.emit(&metrics);
+        BatchCommitted {
+            waiting: -2,
+            ..BatchCommitted::default()
+        }
+        .emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_records_read_total{topic=\"touchpoints\"} 90",
@@ -375,10 +401,23 @@ mod tests {
         Fenced { reason }.emit(&metrics);
         RegistryUnreachable { reason }.emit(&metrics);
         LogUnreachable { reason }.emit(&metrics);
-        PanicCaught { topic: "touchpoints", partition: 0, offset: 1, place: "src/x.rs:1" }.emit(&metrics);
+        PanicCaught {
+            topic: "touchpoints",
+            partition: 0,
+            offset: 1,
+            place: "src/x.rs:1",
+        }
+        .emit(&metrics);
         StateRefused { partition: 0, reason }.emit(&metrics);
         FatalError { reason }.emit(&metrics);
-        RecordSetAside { topic: "conversions", partition: 0, offset: 9, field: "kind", reason }.emit(&metrics);
+        RecordSetAside {
+            topic: "conversions",
+            partition: 0,
+            offset: 9,
+            field: "kind",
+            reason,
+        }
+        .emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_transactions_total{outcome=\"aborted\"} 1",

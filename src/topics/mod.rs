@@ -233,23 +233,13 @@ pub trait TopicLog {
 
     /// The origins (input and offset) of every record in the partition's dead-letter partition from `from` on, and the
     /// dead-letter partition's end.
-    fn set_aside(
-        &mut self,
-        partition: u32,
-        from: Offset,
-    ) -> Result<(Vec<(Input, Offset)>, Offset), Error>;
+    fn set_aside(&mut self, partition: u32, from: Offset) -> Result<(Vec<(Input, Offset)>, Offset), Error>;
 
     /// Reads a gained partition from these offsets on; what was fetched ahead is dropped.
     fn seek(&mut self, partition: u32, next: PerInput<Offset>) -> Result<(), Error>;
 
     /// Appends records that are there already (committed ones only, in offset order) to `into`, without waiting.
-    fn fetch(
-        &mut self,
-        partition: u32,
-        input: Input,
-        limit: Limit,
-        into: &mut Records,
-    ) -> Result<(), Error>;
+    fn fetch(&mut self, partition: u32, input: Input, limit: Limit, into: &mut Records) -> Result<(), Error>;
 
     /// Begins a transaction.
     fn begin(&mut self) -> Result<(), Error>;

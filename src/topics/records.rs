@@ -45,13 +45,7 @@ pub struct Records {
 
 impl Records {
     /// Appends a record. `headers` are name and value pairs in order.
-    pub fn push(
-        &mut self,
-        head: Head,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: &[(&str, &[u8])],
-    ) {
+    pub fn push(&mut self, head: Head, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, &[u8])]) {
         let start = self.bytes.len();
         let key = key.map(|bytes| self.append(bytes));
         let value = value.map(|bytes| self.append(bytes));
@@ -141,9 +135,7 @@ impl Records {
 }
 
 fn cut(bytes: &[u8], length: u32) -> (&[u8], &[u8]) {
-    bytes
-        .split_at_checked(length as usize)
-        .unwrap_or((bytes, &[]))
+    bytes.split_at_checked(length as usize).unwrap_or((bytes, &[]))
 }
 
 /// The name and value pairs of packed headers.

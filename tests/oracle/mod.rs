@@ -10,11 +10,7 @@ use tributary::core::{Adjustment, Conversion, Model, Rules, Touchpoint};
 type Field = (bool, i64, Vec<u8>);
 
 fn text(value: Option<&str>) -> Field {
-    (
-        value.is_some(),
-        0,
-        value.unwrap_or_default().as_bytes().to_vec(),
-    )
+    (value.is_some(), 0, value.unwrap_or_default().as_bytes().to_vec())
 }
 
 fn number(value: Option<i64>) -> Field {
@@ -147,14 +143,12 @@ fn conversion_lines(
         .filter(|t| t.occurred_at <= conversion.occurred_at)
         .filter(|t| conversion.occurred_at - t.occurred_at <= rules.lookback_ms())
         .collect();
-    let identities: BTreeSet<(i64, &str)> =
-        window.iter().map(|t| (t.occurred_at, t.event_id)).collect();
+    let identities: BTreeSet<(i64, &str)> = window.iter().map(|t| (t.occurred_at, t.event_id)).collect();
     let mut counted: BTreeMap<&str, &Touchpoint<'_>> = BTreeMap::new();
     for t in window {
         let kept = counted.entry(t.event_id).or_insert(t);
         let later = t.occurred_at > kept.occurred_at;
-        let greater =
-            t.occurred_at == kept.occurred_at && touchpoint_fields(t) > touchpoint_fields(kept);
+        let greater = t.occurred_at == kept.occurred_at && touchpoint_fields(t) > touchpoint_fields(kept);
         if later || greater {
             *kept = t;
         }
@@ -224,15 +218,8 @@ fn fractions(model: Model, path: &[&Touchpoint<'_>], rules: &Rules) -> Vec<(i128
         Model::FirstTouch => all_to(0),
         Model::LastTouch => all_to(n - 1),
         Model::LastNonDirectTouch => {
-            let direct = |t: &Touchpoint<'_>| {
-                t.channel.map(str::to_ascii_lowercase) == Some("direct".into())
-            };
-            all_to(
-                (0..n)
-                    .filter(|i| !direct(path[*i]))
-                    .next_back()
-                    .unwrap_or(n - 1),
-            )
+            let direct = |t: &Touchpoint<'_>| t.channel.map(str::to_ascii_lowercase) == Some("direct".into());
+            all_to((0..n).filter(|i| !direct(path[*i])).next_back().unwrap_or(n - 1))
         }
         Model::Linear => vec![(1, n as i128); n],
         Model::PositionBased if n <= 2 => vec![(1, n as i128); n],

@@ -4,10 +4,7 @@
 use crate::core::Touchpoint;
 
 pub(super) fn weigh(path: &[Touchpoint<'_>], weights: &mut Vec<u64>) {
-    let direct = |t: &Touchpoint<'_>| {
-        t.channel
-            .is_some_and(|channel| channel.eq_ignore_ascii_case("direct"))
-    };
+    let direct = |t: &Touchpoint<'_>| t.channel.is_some_and(|channel| channel.eq_ignore_ascii_case("direct"));
     let last = path
         .iter()
         .rposition(|t| !direct(t))

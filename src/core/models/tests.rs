@@ -66,10 +66,7 @@ fn last_non_direct_touch() {
     let model = Model::LastNonDirectTouch;
     assert_eq!(credits(model, &ONE), [1_000_000]);
     assert_eq!(credits(model, &[("direct", 0)]), [1_000_000]);
-    assert_eq!(
-        credits(model, &[("email", 1), ("direct", 0)]),
-        [1_000_000, 0]
-    );
+    assert_eq!(credits(model, &[("email", 1), ("direct", 0)]), [1_000_000, 0]);
     assert_eq!(
         credits(model, &[("email", 2), ("search", 1), ("DiReCt", 0)]),
         [0, 1_000_000, 0]
@@ -83,10 +80,7 @@ fn last_non_direct_touch() {
         [0, 1_000_000],
         "no channel is not direct"
     );
-    assert_eq!(
-        credits(model, &[("email", 1), ("directory", 0)]),
-        [0, 1_000_000]
-    );
+    assert_eq!(credits(model, &[("email", 1), ("directory", 0)]), [0, 1_000_000]);
     assert_eq!(credits(model, &FIVE), [0, 0, 0, 0, 1_000_000]);
 }
 
@@ -102,10 +96,7 @@ fn linear() {
 fn position_based() {
     assert_eq!(credits(Model::PositionBased, &ONE), [1_000_000]);
     assert_eq!(credits(Model::PositionBased, &TWO), [500_000, 500_000]);
-    assert_eq!(
-        credits(Model::PositionBased, &THREE),
-        [400_000, 200_000, 400_000]
-    );
+    assert_eq!(credits(Model::PositionBased, &THREE), [400_000, 200_000, 400_000]);
     assert_eq!(
         credits(Model::PositionBased, &FIVE),
         [400_000, 66_667, 66_667, 66_666, 400_000]
@@ -122,10 +113,7 @@ fn time_decay_at_exact_half_lives() {
     // 1/3 and 2/3.
     assert_eq!(credits(Model::TimeDecay, &TWO), [333_333, 666_667]);
     // 1/7, 2/7, 4/7 of a million: 142857.14, 285714.28, 571428.57.
-    assert_eq!(
-        credits(Model::TimeDecay, &THREE),
-        [142_857, 285_714, 571_429]
-    );
+    assert_eq!(credits(Model::TimeDecay, &THREE), [142_857, 285_714, 571_429]);
     // 1, 2, 4, 8, 16 of 31: 32258.06, 64516.13, 129032.26, 258064.52, 516129.03.
     assert_eq!(
         credits(Model::TimeDecay, &FIVE),
@@ -143,21 +131,14 @@ fn time_decay_weights_are_powers_of_two_at_half_lives() {
     );
     // A half rounds up; a quarter is nothing.
     assert_eq!(weights, [1, 1, 1 << 51, 1 << 52]);
-    Model::TimeDecay.weigh(
-        &path(&[("a", 54 * 7), ("a", 0)]),
-        &Rules::default(),
-        &mut weights,
-    );
+    Model::TimeDecay.weigh(&path(&[("a", 54 * 7), ("a", 0)]), &Rules::default(), &mut weights);
     assert_eq!(weights, [0, 1 << 52]);
 }
 
 #[test]
 fn numbers_and_names_lead_back() {
     for (number, model) in (0u8..).zip(Model::ALL) {
-        assert_eq!(
-            (model.number(), Model::of_number(number)),
-            (number, Some(model))
-        );
+        assert_eq!((model.number(), Model::of_number(number)), (number, Some(model)));
         assert_eq!(model.name().parse(), Ok(model));
     }
     assert_eq!(Model::of_number(6), None);
