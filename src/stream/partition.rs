@@ -305,7 +305,7 @@ impl Owned {
         for dead in &self.prepared.dead {
             if let Some(record) = self.intake.picks().get(dead.pick).and_then(|pick| self.intake.record(*pick)) {
                 produced += 1;
-                dead_letter::produce(log, partition, &self.log, &record, &dead.fault, room)?;
+                dead_letter::produce(log, partition, &record, &dead.fault, room)?;
             }
         }
         Ok(produced)
