@@ -147,13 +147,27 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
                 self.log_answered();
                 Ok(busy)
             }
-            Err(Error::Log(topics::Error::Unreachable(why))) => {
+            Err(Error::Log(error)) => self.survive(error).map(|()| false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the log's verdicts ask for. Whatever was prepared is dropped: its records are taken from the log again, from
+    /// what the group has committed, which is the truth.
+    fn survive(&mut self, error: topics::Error) -> Result<(), Error> {
+        match error {
+            topics::Error::Fatal(_) => return Err(error.into()),
+            topics::Error::Unreachable(why) => {
                 self.reachable = false;
                 self.observer.notice(Moment::LogUnreachable(&why));
-                Ok(false)
+                return Ok(());
             }
-            other => other,
+            topics::Error::Aborted(_) => {}
+            topics::Error::Unknown(_) | topics::Error::Fenced(_) => self.unsettled = true,
         }
+        self.observer.notice(Moment::Failed(&error));
+        self.owned.iter_mut().for_each(Owned::retake);
+        Ok(())
     }
 
     fn log_answered(&mut self) {
@@ -314,7 +328,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
                 self.observer.notice(Moment::Committed { took, records });
                 self.write(which, &receipt)
             }
-            Err(error) => self.fail(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -351,18 +365,6 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             }
         }
         Ok(())
-    }
-
-    /// The transaction did not go through: its records are taken from the log again, from what the group has committed.
-    fn fail(&mut self, error: topics::Error) -> Result<(), Error> {
-        self.observer.notice(Moment::Failed(&error));
-        match error {
-            topics::Error::Fatal(_) | topics::Error::Unreachable(_) => return Err(error.into()),
-            topics::Error::Aborted(_) => {}
-            topics::Error::Unknown(_) | topics::Error::Fenced(_) => self.unsettled = true,
-        }
-        self.owned.iter_mut().for_each(Owned::retake);
-        self.settle()
     }
 
     /// Settles what an earlier transaction left open; nothing else happens before.
