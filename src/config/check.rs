@@ -188,13 +188,6 @@ impl Config {
             problems,
         );
         self.check_memory(problems);
-        within(
-            "engine.batch_records",
-            engine.batch_records as u64,
-            1,
-            1_000_000,
-            problems,
-        );
         between(
             "engine.batch_latency",
             engine.batch_latency,
