@@ -296,6 +296,7 @@ impl Producers {
         offsets: &TopicPartitionList,
         member: &ConsumerGroupMetadata,
     ) -> Result<Receipt, Error> {
+        let started = Instant::now();
         loop {
             match self.client()?.send_offsets_to_transaction(offsets, member, Timeout::Never) {
                 Ok(()) => break,
@@ -310,13 +311,12 @@ impl Producers {
         if let Some(reason) = client.client().context().take_undelivered() {
             return Err(self.give_up(Verdict::Abort, format!("delivery: {reason}")));
         }
-        self.end()
+        self.end(started)
     }
 
     /// Asks for the end of the transaction. Before this nothing of it was in the log; after it only success is certain.
-    fn end(&mut self) -> Result<Receipt, Error> {
+    fn end(&mut self, started: Instant) -> Result<Receipt, Error> {
         let slow = self.settings.socket_timeout() / 2;
-        let started = Instant::now();
         let outcome = loop {
             match self.client()?.commit_transaction(Timeout::Never) {
                 Err(error) if judge(&error) == Verdict::Again => pause(),
