@@ -15,6 +15,8 @@ use crate::core::Millis;
 
 /// The format of keys and of what this module itself stores.
 const FORMAT: u32 = 1;
+/// RocksDB's own number of levels.
+const LEVELS: usize = 7;
 
 /// The state of one partition, open.
 pub struct Partition {
@@ -67,11 +69,19 @@ impl Partition {
         let failed = |e: &rocksdb::Error| Error::of(dir, e);
         if !shared.is_in_memory() {
             let made = std::fs::create_dir_all(dir);
-            made.map_err(|e| Error::Io { dir: dir.display().to_string(), detail: e.to_string() })?;
+            made.map_err(|e| Error::Io {
+                dir: dir.display().to_string(),
+                detail: e.to_string(),
+            })?;
         }
         let options = shared.options().map_err(|e| failed(&e))?;
         let db = DB::open(&options, dir).map_err(|e| failed(&e))?;
-        let partition = Self { db, dir: dir.into(), unlogged: shared::unlogged(), writer: Mutex::default() };
+        let partition = Self {
+            db,
+            dir: dir.into(),
+            unlogged: shared::unlogged(),
+            writer: Mutex::default(),
+        };
         partition.check_format()?;
         Ok(partition)
     }
@@ -133,13 +143,13 @@ impl Partition {
 
     /// Figures for metrics. A figure that RocksDB does not give is 0.
     pub fn sizes(&self) -> Sizes {
-        let figure = |name| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
-        let levels = 0..7;
+        let figure = |name: &properties::PropName| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
+        let tables = |level| figure(&properties::num_files_at_level(level));
         Sizes {
             memtable_bytes: figure(properties::CUR_SIZE_ALL_MEM_TABLES),
             waiting_memtables: figure(properties::NUM_IMMUTABLE_MEM_TABLE),
             table_bytes: figure(properties::TOTAL_SST_FILES_SIZE),
-            tables: levels.map(|level| figure(&properties::num_files_at_level(level))).sum(),
+            tables: (0..LEVELS).map(tables).sum(),
             pending_compaction_bytes: figure(properties::ESTIMATE_PENDING_COMPACTION_BYTES),
             delayed_write_rate: figure(properties::ACTUAL_DELAYED_WRITE_RATE),
             stopped: figure(properties::IS_WRITE_STOPPED) != 0,
@@ -160,7 +170,9 @@ impl Partition {
             Stopped::Failed(error) => error,
             Stopped::Unreadable(key) => Error::corrupt(&self.dir, format!("no rollup cell under {key:02x?}")),
         })?;
-        self.db.write_opt(batch.sorted(), &self.unlogged).map_err(|e| self.failed(&e))
+        self.db
+            .write_opt(batch.sorted(), &self.unlogged)
+            .map_err(|e| self.failed(&e))
     }
 
     fn start_flush(&self, writer: &mut Writer, wait: bool) -> Result<(), Error> {
@@ -175,12 +187,24 @@ impl Partition {
     /// The format is the first thing that is ever written, so every flushed state has it.
     fn check_format(&self) -> Result<(), Error> {
         let failed = |e: rocksdb::Error| self.failed(&e);
-        let refuse =
-            |found: String| Err(Error::Format { dir: self.dir.display().to_string(), found, expected: FORMAT });
+        let refuse = |found: String| {
+            Err(Error::Format {
+                dir: self.dir.display().to_string(),
+                found,
+                expected: FORMAT,
+            })
+        };
         match self.db.get(keys::FORMAT_KEY).map_err(failed)? {
             Some(found) if found == FORMAT.to_string().as_bytes() => Ok(()),
             Some(found) => refuse(format!("store format {}", String::from_utf8_lossy(&found))),
-            None if self.db.iterator(IteratorMode::Start).next().transpose().map_err(failed)?.is_some() => {
+            None if self
+                .db
+                .iterator(IteratorMode::Start)
+                .next()
+                .transpose()
+                .map_err(failed)?
+                .is_some() =>
+            {
                 refuse("no store format".into())
             }
             None => {

@@ -160,18 +160,51 @@ struct Value<'a> {
 
 fn read_value(value: &[u8]) -> Option<Value<'_>> {
     let (flags, mut rest) = value.split_first()?;
-    let name = if flags & NAMED == 0 { None } else { Some(read_text(&mut rest)?) };
-    let currency = if flags & IN_CURRENCY == 0 { None } else { Some(read_text(&mut rest)?) };
+    let name = if flags & NAMED == 0 {
+        None
+    } else {
+        Some(read_text(&mut rest)?)
+    };
+    let currency = if flags & IN_CURRENCY == 0 {
+        None
+    } else {
+        Some(read_text(&mut rest)?)
+    };
     let label = value.get(..value.len() - rest.len())?;
-    let sum = Sum { credit_micros: read_signed(&mut rest)?, credited_micros: read_signed(&mut rest)? };
-    rest.is_empty().then_some(Value { label, name, unattributed: flags & UNATTRIBUTED != 0, currency, sum })
+    let sum = Sum {
+        credit_micros: read_signed(&mut rest)?,
+        credited_micros: read_signed(&mut rest)?,
+    };
+    rest.is_empty().then_some(Value {
+        label,
+        name,
+        unattributed: flags & UNATTRIBUTED != 0,
+        currency,
+        sum,
+    })
 }
 
 /// A stored cell, or none where the bytes are not one.
 pub(super) fn read<'a>(key: &[u8], value: &'a [u8], model: Model, dimension: Dimension) -> Option<(Cell<'a>, Sum)> {
     let bucket = u32::from_be_bytes(key.get(3..7)?.try_into().ok()?);
-    let Value { name, unattributed, currency, sum, .. } = read_value(value)?;
-    Some((Cell { dimension, model, bucket, name, unattributed, currency }, sum))
+    let Value {
+        name,
+        unattributed,
+        currency,
+        sum,
+        ..
+    } = read_value(value)?;
+    Some((
+        Cell {
+            dimension,
+            model,
+            bucket,
+            name,
+            unattributed,
+            currency,
+        },
+        sum,
+    ))
 }
 
 /// Everything of a dimension and model before `bucket` lies before this key, everything else at or after it.
@@ -223,11 +256,19 @@ impl Deltas {
         let mut hasher = Xxh3Default::new();
         hasher.update(&self.text);
         let bound = bound(cell.dimension, cell.model, cell.bucket);
-        let label = Label2 { bound, number: hasher.digest(), text: &self.text };
+        let label = Label2 {
+            bound,
+            number: hasher.digest(),
+            text: &self.text,
+        };
         match self.sums.get_mut(&label) {
             Some(here) => here.add(sum),
             None => {
-                let label = Label { bound, number: label.number, text: self.text.as_slice().into() };
+                let label = Label {
+                    bound,
+                    number: label.number,
+                    text: self.text.as_slice().into(),
+                };
                 self.sums.insert(label, sum);
             }
         }

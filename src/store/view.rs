@@ -48,7 +48,9 @@ impl Stored {
     /// The record at `index` and when its event happened.
     pub fn get(&self, index: usize) -> Option<(Millis, &[u8])> {
         let (occurred_at, end) = *self.entries.get(index)?;
-        let start = index.checked_sub(1).map_or(Some(0), |before| Some(self.entries.get(before)?.1))?;
+        let start = index
+            .checked_sub(1)
+            .map_or(Some(0), |before| Some(self.entries.get(before)?.1))?;
         Some((occurred_at, self.bytes.get(start..end)?))
     }
 
@@ -81,7 +83,12 @@ pub struct View<'p> {
 
 impl<'p> View<'p> {
     pub(super) fn new(db: &'p DB, dir: &'p Path) -> Self {
-        Self { scan: Slot::new(None), snapshot: db.snapshot(), db, dir }
+        Self {
+            scan: Slot::new(None),
+            snapshot: db.snapshot(),
+            db,
+            dir,
+        }
     }
 
     /// Adds the user's touchpoints from `from` to `to`, both ends in, to `into`: by time, conflicting duplicates and one
@@ -108,7 +115,9 @@ impl<'p> View<'p> {
 
     /// The user's conversion of that id, with when it happened.
     pub fn conversion(&self, user: UserKey, conversion: ConversionKey) -> Result<Option<(Millis, Vec<u8>)>, Error> {
-        let Some(index) = self.get(Key::index(conversion, user).bytes())? else { return Ok(None) };
+        let Some(index) = self.get(Key::index(conversion, user).bytes())? else {
+            return Ok(None);
+        };
         let occurred_at = keys::time_of(&index).ok_or_else(|| self.corrupt("an index entry that is no time"))?;
         let record = self.get(Key::conversion(user, occurred_at, conversion).bytes())?;
         let record = record.ok_or_else(|| self.corrupt("an index entry without its conversion"))?;
@@ -178,7 +187,11 @@ impl<'p> View<'p> {
         let mut iter = self.range(&[keys::CONVERSIONS], &[keys::CONVERSIONS + 1], false);
         match after {
             None => iter.seek([keys::CONVERSIONS]),
-            Some(Place { user, occurred_at, conversion }) => {
+            Some(Place {
+                user,
+                occurred_at,
+                conversion,
+            }) => {
                 let key = Key::conversion(user, occurred_at, conversion);
                 iter.seek(key.bytes());
                 if iter.key() == Some(key.bytes()) {

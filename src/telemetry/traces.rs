@@ -26,7 +26,9 @@ pub(super) fn layer(
     instance: &str,
 ) -> Result<(Box<dyn Layer<Registry> + Send + Sync>, SdkTracerProvider), Error> {
     if !(0.0..=1.0).contains(&ratio) {
-        return Err(Error::Exporter(format!("the share of traces kept is {ratio}, not between 0 and 1")));
+        return Err(Error::Exporter(format!(
+            "the share of traces kept is {ratio}, not between 0 and 1"
+        )));
     }
     let exporter = SpanExporter::builder()
         .with_http()
@@ -44,7 +46,10 @@ pub(super) fn layer(
         .with_batch_exporter(exporter)
         .build();
     let ours = Targets::new().with_target("tributary", LevelFilter::INFO);
-    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tributary")).with_filter(ours).boxed();
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("tributary"))
+        .with_filter(ours)
+        .boxed();
     Ok((layer, provider))
 }
 

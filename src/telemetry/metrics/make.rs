@@ -41,11 +41,7 @@ pub(super) fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[
     Ok(histogram)
 }
 
-pub(super) fn histograms(
-    registry: &Registry,
-    opts: HistogramOpts,
-    labels: &[&str],
-) -> Result<HistogramVec> {
+pub(super) fn histograms(registry: &Registry, opts: HistogramOpts, labels: &[&str]) -> Result<HistogramVec> {
     let histograms = HistogramVec::new(opts, labels)?;
     registry.register(Box::new(histograms.clone()))?;
     Ok(histograms)
