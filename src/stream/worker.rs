@@ -19,6 +19,9 @@ use crate::topics::{self, Assignment, Limit, LogIdentity, Offsets, TopicLog};
 /// How long queries may hold a partition that is given up.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How long one turn may wait for the log to have something.
+const IDLE: Duration = Duration::from_millis(100);
+
 /// Why a worker ended; each ends the process.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -118,17 +121,21 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
     pub fn run(&mut self, stop: impl Fn() -> bool) -> Result<(), Error> {
         let mut busy = false;
         while !stop() {
-            let wait = if busy { Duration::ZERO } else { self.pause() };
+            let pace = self.pace();
+            std::thread::sleep(pace);
+            let wait = if busy || !pace.is_zero() { Duration::ZERO } else { IDLE };
             busy = self.turn(wait)?;
         }
         self.close()
     }
 
-    /// How long there is nothing to do unless the log has something: to the next batch's time, at most 100 ms.
-    fn pause(&self) -> Duration {
+    /// How long the next batch may still grow: transactions that are not full begin at a distance.
+    fn pace(&self) -> Duration {
+        if self.full {
+            return Duration::ZERO;
+        }
         let next = self.began_at + self.options.batch_latency - (self.parts.clock)();
-        let millis = if next > 0 { next.min(100) } else { 100 };
-        Duration::from_millis(millis.unsigned_abs())
+        Duration::from_millis(next.clamp(0, self.options.batch_latency).unsigned_abs())
     }
 
     /// Flushes and gives up every partition.
@@ -269,9 +276,6 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
     /// Transactions over what the live partitions have to say: one for all of them, and one for each giant.
     fn answer(&mut self) -> Result<bool, Error> {
         let now = (self.parts.clock)();
-        if !self.full && now - self.began_at < self.options.batch_latency {
-            return Ok(false);
-        }
         let (ready, giants) = self.prepare(now)?;
         if !ready.is_empty() {
             self.transact(&ready)?;
