@@ -37,7 +37,10 @@ pub struct Fault {
 impl Fault {
     /// A fault of `field`.
     pub fn new(field: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
+        Self {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -227,13 +230,18 @@ impl ConversionEvent<'_> {
 /// Refuses an event that claims to happen more than ten minutes after its record was logged (both in milliseconds).
 pub fn not_in_future(occurred_at: Millis, logged_at: Millis) -> Result<(), Fault> {
     if occurred_at > logged_at.saturating_add(MAX_AHEAD) {
-        return Err(Fault::new("occurred_at", "future: more than ten minutes after the record's timestamp"));
+        return Err(Fault::new(
+            "occurred_at",
+            "future: more than ten minutes after the record's timestamp",
+        ));
     }
     Ok(())
 }
 
 fn id<'a>(field: &'static str, value: &'a Option<Cow<'_, str>>) -> Result<&'a str, Fault> {
-    let Some(value) = value else { return Err(Fault::new(field, "required")) };
+    let Some(value) = value else {
+        return Err(Fault::new(field, "required"));
+    };
     if value.is_empty() {
         return Err(Fault::new(field, "empty"));
     }

@@ -11,12 +11,13 @@
 
 pub mod embedded;
 pub mod kafka;
+pub mod origin;
+pub mod partitioner;
 mod records;
 
 use std::time::Duration;
 
 pub use records::{Head, Record, Records, headers};
-
 
 /// A position in a partition of a topic: the offset of the record to be read next, unless a name says otherwise.
 pub type Offset = i64;
@@ -55,12 +56,18 @@ pub struct PerInput<T> {
 impl<T> PerInput<T> {
     /// The value that `make` gives for each input.
     pub fn from_fn(mut make: impl FnMut(Input) -> T) -> Self {
-        Self { touchpoints: make(Input::Touchpoints), conversions: make(Input::Conversions) }
+        Self {
+            touchpoints: make(Input::Touchpoints),
+            conversions: make(Input::Conversions),
+        }
     }
 
     /// As [`Self::from_fn`], stopping at the first error.
     pub fn try_from_fn<E>(mut make: impl FnMut(Input) -> Result<T, E>) -> Result<Self, E> {
-        Ok(Self { touchpoints: make(Input::Touchpoints)?, conversions: make(Input::Conversions)? })
+        Ok(Self {
+            touchpoints: make(Input::Touchpoints)?,
+            conversions: make(Input::Conversions)?,
+        })
     }
 
     /// The value of one input.

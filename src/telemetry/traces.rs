@@ -1,0 +1,72 @@
+//! Spans over OTLP/HTTP. A span covers a batch, never an event: at hundreds of thousands of events a second a span each
+//! would cost more than the work it describes.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing::Span;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::{Layer, Registry};
+
+use super::Error;
+
+/// How long the last spans may take to be sent.
+const STOP: Duration = Duration::from_secs(3);
+
+/// The layer that sends our spans to `endpoint`, and what stops it.
+///
+/// Only spans of this crate pass: those of the exporter's own HTTP client would beget more of themselves.
+pub(super) fn layer(
+    endpoint: &str,
+    ratio: f64,
+    instance: &str,
+) -> Result<(Box<dyn Layer<Registry> + Send + Sync>, SdkTracerProvider), Error> {
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(Error::Exporter(format!(
+            "the share of traces kept is {ratio}, not between 0 and 1"
+        )));
+    }
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(endpoint)
+        .build()
+        .map_err(|e| Error::Exporter(e.to_string()))?;
+    let resource = Resource::builder()
+        .with_service_name("tributary")
+        .with_attribute(KeyValue::new("service.instance.id", instance.to_owned()))
+        .build();
+    let provider = SdkTracerProvider::builder()
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
+        .with_resource(resource)
+        .with_batch_exporter(exporter)
+        .build();
+    let ours = Targets::new().with_target("tributary", LevelFilter::INFO);
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("tributary"))
+        .with_filter(ours)
+        .boxed();
+    Ok((layer, provider))
+}
+
+/// Sends what is left. Blocks: never call it on an async runtime's thread.
+pub(super) fn stop(provider: &SdkTracerProvider) {
+    if let Err(error) = provider.shutdown_with_timeout(STOP) {
+        tracing::warn!(%error, "the last spans could not be sent");
+    }
+}
+
+/// The span of one batch; enter it around decoding, applying, committing and writing. Its counts are filled in by
+/// [`super::events::BatchCommitted`].
+pub fn batch() -> Span {
+    tracing::info_span!(
+        "batch",
+        records = tracing::field::Empty,
+        rows = tracing::field::Empty,
+        set_aside = tracing::field::Empty
+    )
+}
