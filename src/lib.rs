@@ -3,7 +3,9 @@
 pub mod access;
 pub mod api;
 pub mod codec;
+pub mod config;
 pub mod core;
+pub mod demo;
 pub mod query;
 pub mod replay;
 pub mod store;

@@ -14,7 +14,12 @@ requirements=$root/tests/reader/requirements.txt
 reader_venv=$tools/venv-$(sha256sum "$requirements" | cut -c1-12)
 
 # `--strict-checksums`: a download that does not match its published checksum is an error, not a warning.
-maven() { mvn --batch-mode --quiet -Dstyle.color=never --strict-checksums "$@" >&2; }
+maven() {
+  mvn --batch-mode --strict-checksums "$@" >"$tools/tmp/maven.log" 2>&1 || {
+    grep -E 'ERROR' "$tools/tmp/maven.log" >&2 || tail -n 20 "$tools/tmp/maven.log" >&2
+    die "Maven could not fetch it; all that it said is in $tools/tmp/maven.log"
+  }
+}
 maven_dependency=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 
 fetch_kafka() { # DIR

@@ -15,6 +15,8 @@ use crate::core::Millis;
 
 /// The format of keys and of what this module itself stores.
 const FORMAT: u32 = 1;
+/// RocksDB's own number of levels.
+const LEVELS: usize = 7;
 
 /// The state of one partition, open.
 pub struct Partition {
@@ -141,13 +143,13 @@ impl Partition {
 
     /// Figures for metrics. A figure that RocksDB does not give is 0.
     pub fn sizes(&self) -> Sizes {
-        let figure = |name| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
-        let levels = 0..7;
+        let figure = |name: &properties::PropName| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
+        let tables = |level| figure(&properties::num_files_at_level(level));
         Sizes {
             memtable_bytes: figure(properties::CUR_SIZE_ALL_MEM_TABLES),
             waiting_memtables: figure(properties::NUM_IMMUTABLE_MEM_TABLE),
             table_bytes: figure(properties::TOTAL_SST_FILES_SIZE),
-            tables: levels.map(|level| figure(&properties::num_files_at_level(level))).sum(),
+            tables: (0..LEVELS).map(tables).sum(),
             pending_compaction_bytes: figure(properties::ESTIMATE_PENDING_COMPACTION_BYTES),
             delayed_write_rate: figure(properties::ACTUAL_DELAYED_WRITE_RATE),
             stopped: figure(properties::IS_WRITE_STOPPED) != 0,

@@ -60,20 +60,12 @@ pub struct ReplayFinished {
     pub partition: u32,
     /// Records applied again.
     pub records: u64,
-    /// How long it took.
-    pub took: Duration,
 }
 
 impl ReplayFinished {
-    /// Log line and metric.
-    pub fn emit(self, metrics: &Metrics) {
-        metrics.stream.replayed.inc_by(self.records);
-        info!(
-            partition = self.partition,
-            records = self.records,
-            seconds = self.took.as_secs_f64(),
-            "replay finished, partition is live"
-        );
+    /// Log line; the metric counts batch by batch, in [`BatchCommitted`].
+    pub fn emit(self, _metrics: &Metrics) {
+        info!(partition = self.partition, records = self.records, "replay finished, partition is live");
     }
 }
 
@@ -90,7 +82,7 @@ pub struct Conflicts {
     pub owners: u64,
 }
 
-/// A batch is committed in the log and written to the state.
+/// A batch of one partition is committed in the log and written to the state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchCommitted {
     /// Touchpoint records settled.
@@ -103,14 +95,16 @@ pub struct BatchCommitted {
     pub deletes: u64,
     /// Records set aside (each is also a [`RecordSetAside`]).
     pub set_aside: u64,
+    /// Conversions and adjustments that were there already.
+    pub duplicates: u64,
+    /// Touchpoints that came after a conversion they may belong to.
+    pub late: u64,
     /// Conflicting duplicates.
     pub conflicts: Conflicts,
-    /// Adjustments that came before their conversion, less waiting ones whose conversion came.
-    pub waiting: i64,
     /// Records on another partition than murmur2 of their key gives.
     pub misplaced: u64,
-    /// From begin to commit.
-    pub transaction: Duration,
+    /// Whether it was a replay, its output suppressed: then its records count as replayed and as nothing else.
+    pub suppressed: bool,
 }
 
 impl BatchCommitted {
@@ -119,33 +113,44 @@ impl BatchCommitted {
         let stream = &metrics.stream;
         let records = self.touchpoints + self.conversions;
         let rows = self.upserts + self.deletes;
+        if self.suppressed {
+            stream.replayed.inc_by(records);
+            debug!(records, "batch applied again, output suppressed");
+            return;
+        }
         stream.touchpoints_read.inc_by(self.touchpoints);
         stream.conversions_read.inc_by(self.conversions);
         stream.upserts.inc_by(self.upserts);
         stream.deletes.inc_by(self.deletes);
         stream.rows_written.inc_by(rows);
         stream.dead_letters_written.inc_by(self.set_aside);
+        stream.duplicates.inc_by(self.duplicates);
+        stream.late.inc_by(self.late);
         stream.conflicting_touchpoints.inc_by(self.conflicts.touchpoints);
         stream.conflicting_conversions.inc_by(self.conflicts.conversions);
         stream.conflicting_adjustments.inc_by(self.conflicts.adjustments);
         stream.conflicting_owners.inc_by(self.conflicts.owners);
-        stream.adjustments_waiting.add(self.waiting);
         stream.misplaced.inc_by(self.misplaced);
-        stream.committed.inc();
-        stream.transaction_seconds.observe(self.transaction.as_secs_f64());
         #[allow(clippy::cast_precision_loss)] // a batch has far fewer than 2^52 records
         stream.batch_records.observe(records as f64);
-        Span::current()
-            .record("records", records)
-            .record("rows", rows)
-            .record("set_aside", self.set_aside);
-        debug!(
-            records,
-            rows,
-            set_aside = self.set_aside,
-            seconds = self.transaction.as_secs_f64(),
-            "batch committed"
-        );
+        Span::current().record("records", records).record("rows", rows).record("set_aside", self.set_aside);
+        debug!(records, rows, set_aside = self.set_aside, "batch committed");
+    }
+}
+
+/// A transaction, of one or several partitions' batches, has committed.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionCommitted {
+    /// From begin to the commit's answer.
+    pub took: Duration,
+}
+
+impl TransactionCommitted {
+    /// Log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.stream.committed.inc();
+        metrics.stream.transaction_seconds.observe(self.took.as_secs_f64());
+        debug!(seconds = self.took.as_secs_f64(), "transaction committed");
     }
 }
 
@@ -160,10 +165,7 @@ impl TransactionAborted<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.aborted.inc();
-        warn!(
-            reason = self.reason,
-            "transaction aborted, its records are processed again"
-        );
+        warn!(reason = self.reason, "transaction aborted, its records are processed again");
     }
 }
 
@@ -178,10 +180,7 @@ impl TransactionUnknown<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.unknown.inc();
-        warn!(
-            reason = self.reason,
-            "outcome of the transaction unknown, asking the committed offsets"
-        );
+        warn!(reason = self.reason, "outcome of the transaction unknown, asking the committed offsets");
     }
 }
 
@@ -236,30 +235,20 @@ impl RecordSetAside<'_> {
     }
 }
 
-/// Our own code panicked on a record; it is set aside by pointer and hash.
+/// Our own code panicked while a batch was applied; the batch is halved until the record is found, which is set aside.
 #[derive(Clone, Copy, Debug)]
-pub struct PanicCaught<'a> {
-    /// The input topic.
-    pub topic: &'static str,
-    /// Its partition.
+pub struct PanicCaught {
+    /// The partition.
     pub partition: u32,
-    /// Its offset.
-    pub offset: i64,
-    /// Where in our code, as the panic hook told.
-    pub place: &'a str,
+    /// Records in the batch.
+    pub records: usize,
 }
 
-impl PanicCaught<'_> {
+impl PanicCaught {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.panics.inc();
-        error!(
-            topic = self.topic,
-            partition = self.partition,
-            offset = self.offset,
-            place = self.place,
-            "panic while applying a record, it is set aside; this is a bug"
-        );
+        error!(partition = self.partition, records = self.records, "panic while applying a batch; this is a bug");
     }
 }
 
@@ -330,19 +319,13 @@ impl FatalError<'_> {
 pub struct StateFlushed {
     /// The partition.
     pub partition: u32,
-    /// How long it took.
-    pub took: Duration,
 }
 
 impl StateFlushed {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.store.flushes.inc();
-        debug!(
-            partition = self.partition,
-            seconds = self.took.as_secs_f64(),
-            "state flushed"
-        );
+        debug!(partition = self.partition, "state flushed");
     }
 }
 
@@ -360,20 +343,15 @@ mod tests {
             upserts: 55,
             deletes: 5,
             set_aside: 2,
-            conflicts: Conflicts {
-                touchpoints: 1,
-                ..Conflicts::default()
-            },
-            waiting: 3,
+            conflicts: Conflicts { touchpoints: 1, ..Conflicts::default() },
+            duplicates: 6,
+            late: 7,
             misplaced: 4,
-            transaction: Duration::from_millis(7),
+            suppressed: false,
         };
         batch.emit(&metrics);
-        BatchCommitted {
-            waiting: -2,
-            ..BatchCommitted::default()
-        }
-        .emit(&metrics);
+        BatchCommitted { suppressed: true, ..batch }.emit(&metrics);
+        TransactionCommitted { took: Duration::from_millis(7) }.emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_records_read_total{topic=\"touchpoints\"} 90",
@@ -382,11 +360,13 @@ mod tests {
             "tributary_records_written_total{topic=\"dead_letter\"} 2",
             "tributary_rows_total{change=\"delete\"} 5",
             "tributary_conflicting_duplicates_total{kind=\"touchpoint\"} 1",
-            "tributary_adjustments_waiting 1",
+            "tributary_duplicates_total 6",
+            "tributary_late_touchpoints_total 7",
+            "tributary_replayed_records_total 100",
             "tributary_misplaced_records_total 4",
-            "tributary_transactions_total{outcome=\"committed\"} 2",
+            "tributary_transactions_total{outcome=\"committed\"} 1",
             "tributary_batch_records_sum 100",
-            "tributary_transaction_seconds_bucket{le=\"0.01\"} 2",
+            "tributary_transaction_seconds_bucket{le=\"0.01\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
@@ -401,23 +381,10 @@ mod tests {
         Fenced { reason }.emit(&metrics);
         RegistryUnreachable { reason }.emit(&metrics);
         LogUnreachable { reason }.emit(&metrics);
-        PanicCaught {
-            topic: "touchpoints",
-            partition: 0,
-            offset: 1,
-            place: "src/x.rs:1",
-        }
-        .emit(&metrics);
+        PanicCaught { partition: 0, records: 9 }.emit(&metrics);
         StateRefused { partition: 0, reason }.emit(&metrics);
         FatalError { reason }.emit(&metrics);
-        RecordSetAside {
-            topic: "conversions",
-            partition: 0,
-            offset: 9,
-            field: "kind",
-            reason,
-        }
-        .emit(&metrics);
+        RecordSetAside { topic: "conversions", partition: 0, offset: 9, field: "kind", reason }.emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_transactions_total{outcome=\"aborted\"} 1",

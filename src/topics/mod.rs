@@ -11,6 +11,8 @@
 
 pub mod embedded;
 pub mod kafka;
+pub mod origin;
+pub mod partitioner;
 mod records;
 
 use std::time::Duration;

@@ -27,8 +27,10 @@ pub struct Stream {
     pub conflicting_adjustments: IntCounter,
     /// Conversion ids seen under a second user.
     pub conflicting_owners: IntCounter,
-    /// Adjustments met before their conversion, less those whose conversion came; since start.
-    pub adjustments_waiting: IntGauge,
+    /// Conversions and adjustments that were there already, the same in every field.
+    pub duplicates: IntCounter,
+    /// Touchpoints that came after a conversion they may belong to.
+    pub late: IntCounter,
     /// Records on another partition than murmur2 of their key gives.
     pub misplaced: IntCounter,
     /// Records applied again with their output suppressed.
@@ -55,6 +57,7 @@ pub struct Stream {
     pub(super) replay_left: IntGauge,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
+    waiting: IntGaugeVec,
 }
 
 impl Stream {
@@ -107,10 +110,13 @@ impl Stream {
             conflicting_conversions: conflicts.with_label_values(&["conversion"]),
             conflicting_adjustments: conflicts.with_label_values(&["adjustment"]),
             conflicting_owners: conflicts.with_label_values(&["owner"]),
-            adjustments_waiting: make::gauge(
-                registry,
-                "tributary_adjustments_waiting",
-                "Adjustments met before their conversion, less those whose conversion came; counted since start.",
+            duplicates: counter(
+                "tributary_duplicates_total",
+                "Conversions and adjustments that were there already, the same in every field.",
+            )?,
+            late: counter(
+                "tributary_late_touchpoints_total",
+                "Touchpoints for which the user's conversions had to be looked up.",
             )?,
             misplaced: counter(
                 "tributary_misplaced_records_total",
@@ -175,6 +181,12 @@ impl Stream {
                 "Age of the last record settled where there are more behind it, else 0, by partition and topic.",
                 &lag,
             )?,
+            waiting: make::gauges(
+                registry,
+                "tributary_adjustments_waiting",
+                "Adjustments whose conversion has not come yet, by partition.",
+                &["partition"],
+            )?,
         })
     }
 
@@ -188,8 +200,10 @@ impl Stream {
         PartitionMetrics {
             touchpoints: lag("touchpoints"),
             conversions: lag("conversions"),
+            waiting: self.waiting.with_label_values(&[name.as_str()]),
             lag_records: self.lag_records.clone(),
             lag_seconds: self.lag_seconds.clone(),
+            all_waiting: self.waiting.clone(),
             name,
         }
     }
@@ -217,9 +231,12 @@ pub struct PartitionMetrics {
     pub touchpoints: Lag,
     /// Lag of the conversions topic.
     pub conversions: Lag,
+    /// Adjustments whose conversion has not come yet.
+    pub waiting: IntGauge,
     name: String,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
+    all_waiting: IntGaugeVec,
 }
 
 impl Drop for PartitionMetrics {
@@ -232,5 +249,6 @@ impl Drop for PartitionMetrics {
                 self.lag_seconds.remove_label_values(&labels),
             ));
         }
+        drop(self.all_waiting.remove_label_values(&[self.name.as_str()]));
     }
 }
