@@ -40,6 +40,8 @@ pub struct Entry {
     pub by_pointer: bool,
     /// Offsets moved.
     pub moved: i64,
+    /// Partitions of which some moved.
+    pub partitions: usize,
 }
 
 /// The books of all partitions.
@@ -87,6 +89,7 @@ impl Ledger {
             all.rows += entry.rows;
             all.letters += entry.letters;
             all.moved += entry.moved;
+            all.partitions += usize::from(entry.moved > 0);
             all.by_pointer |= entry.by_pointer;
             all.news.taken_back |= entry.news.taken_back;
             all.news.truncated |= entry.news.truncated;

@@ -24,7 +24,6 @@ situations! {
     ReplayOfBoth: "a replay over two topics at once",
     ReplayInSteps: "a replay of several batches",
     ReplaySkips: "a replay that skips what was set aside",
-    ReplayStarves: "a replay that waits for the input that is behind",
     MovedInReplay: "a partition that moves while it is replayed",
     CrashInReplay: "a crash in a replay",
     ZombieFenced: "a zombie's late commit, fenced",
