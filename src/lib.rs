@@ -7,6 +7,7 @@ pub mod config;
 pub mod core;
 pub mod demo;
 pub mod query;
+pub mod registry;
 pub mod replay;
 pub mod store;
 pub mod stream;
