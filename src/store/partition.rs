@@ -71,7 +71,7 @@ impl Partition {
             let made = std::fs::create_dir_all(dir);
             made.map_err(|e| Error::Io { dir: dir.display().to_string(), detail: e.to_string() })?;
         }
-        let options = shared.options().map_err(|e| failed(&e))?;
+        let options = shared.options(dir).map_err(|e| failed(&e))?;
         let db = DB::open(&options, dir).map_err(|e| failed(&e))?;
         let partition = Self { db, dir: dir.into(), unlogged: shared::unlogged(), writer: Mutex::default() };
         partition.check_format()?;
