@@ -33,17 +33,13 @@ use super::reach::{self, Reach};
 use super::settings::Settings;
 
 /// librdkafka's callbacks into a producer.
+#[derive(Default)]
 pub(super) struct Context {
-    reach: Arc<Reach>,
     transport_failures: AtomicU64,
     undelivered: Mutex<Option<String>>,
 }
 
 impl Context {
-    fn new(reach: Arc<Reach>) -> Self {
-        Self { reach, transport_failures: AtomicU64::new(0), undelivered: Mutex::new(None) }
-    }
-
     fn take_undelivered(&self) -> Option<String> {
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -98,12 +94,12 @@ impl Slot {
     }
 
     /// A fresh producer with this id. Settles whatever an earlier life of the id left open.
-    fn start(&mut self, settings: &Settings, reach: &Arc<Reach>) -> Result<(), Error> {
+    fn start(&mut self, settings: &Settings, reach: &Reach) -> Result<(), Error> {
         self.client = None; // the old one goes first
         self.renew = true;
         let client: Client = settings
             .producer(&self.id)
-            .create_with_context(Context::new(Arc::clone(reach)))
+            .create_with_context(Context::default())
             .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
         let deadline = Instant::now() + settings.timeouts.request;
         loop {
