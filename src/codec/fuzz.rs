@@ -66,14 +66,15 @@ pub(crate) fn body(bytes: &[u8]) {
         avro::write_row(id, &row, &mut again);
         assert_eq!(avro::read_row(&again), Ok((id, row)));
     }
-    for decoded in [
+    for (event_id, user_id) in [
         record::decode_touchpoint(0, bytes).map(|t| (t.event_id, t.user_id)),
         record::decode_conversion(0, bytes).map(|c| (c.event_id, c.user_id)),
         record::decode_adjustment(0, bytes).map(|a| (a.event_id, a.user_id)),
-    ] {
-        if let Ok((event_id, user_id)) = decoded {
-            assert!(event_id.len() + user_id.len() < bytes.len());
-        }
+    ]
+    .into_iter()
+    .flatten()
+    {
+        assert!(event_id.len() + user_id.len() < bytes.len());
     }
 }
 
