@@ -46,7 +46,7 @@ pub enum Compatibility {
     First,
     /// It may.
     Compatible,
-    /// It may not, for these reasons.
+    /// It may not, for these reasons (some registries give none).
     Incompatible(Vec<String>),
 }
 
