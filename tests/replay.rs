@@ -261,14 +261,14 @@ fn in_memory(touchpoints: &[String], conversions: &[String], rules: &Rules) -> S
 
 #[test]
 fn order_packing_and_memory_never_show() {
-    let (mut touchpoints, mut conversions) = some_events(6_000);
+    let (mut touchpoints, mut conversions) = some_events(12_000);
     let expected = in_memory(&touchpoints, &conversions, &Rules::default());
     let mut bench = Bench::new(&text(&touchpoints), &text(&conversions));
     bench.request.rules = Rules::default();
     let plain = bench.run();
     assert!(bench.rows() == expected, "files and memory differ");
     assert!(
-        plain.rows > 10_000 && plain.conflicting_duplicates > 0 && plain.retracted > 0,
+        plain.rows > 5_000 && plain.conflicting_duplicates > 0 && plain.retracted > 0,
         "{plain:?}"
     );
     assert!(plain.waiting_adjustments > 0, "{plain:?}");
