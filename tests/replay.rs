@@ -428,6 +428,9 @@ fn inputs_are_not_overwritten_and_standard_input_is_read_once() {
     bench.request.output = Some(bench.folder.path().join("./conversions"));
     let error = replay::run(&bench.request, &Progress::none()).unwrap_err();
     assert!(matches!(error, Error::Overwrites(_)), "{error}");
+    bench.request.output = bench.request.dead_letters.clone();
+    let error = replay::run(&bench.request, &Progress::none()).unwrap_err();
+    assert!(matches!(error, Error::OneTarget), "{error}");
     bench.request.output = None;
     bench.request.touchpoints.push(Input::from(OsStr::new("-")));
     bench.request.conversions = vec![Input::Stdin];
