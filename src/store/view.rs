@@ -97,6 +97,16 @@ impl<'p> View<'p> {
         self.timed(keys::TOUCHPOINTS, user, (from, to), into)
     }
 
+    /// Adds at most `limit` of the user's touchpoints from `from` on to `into`, by time, and says whether there are more.
+    pub fn touchpoints_page(&self, user: UserKey, from: Millis, limit: usize, into: &mut Stored) -> Result<bool, Error> {
+        self.page(Key::moment(keys::TOUCHPOINTS, user, from), limit, into)
+    }
+
+    /// As [`Self::touchpoints_page`], for conversions.
+    pub fn conversions_page(&self, user: UserKey, from: Millis, limit: usize, into: &mut Stored) -> Result<bool, Error> {
+        self.page(Key::moment(keys::CONVERSIONS, user, from), limit, into)
+    }
+
     /// Adds the user's conversions from `from` to `to`, both ends in, to `into`, by time. A user without any costs no read
     /// from disk.
     pub fn conversions(&self, user: UserKey, from: Millis, to: Millis, into: &mut Stored) -> Result<(), Error> {
@@ -213,6 +223,24 @@ impl<'p> View<'p> {
             into.push(keys::time_of(key.get(keys::PREFIX..keys::PREFIX + TIME)?)?, record);
             Some(())
         })
+    }
+
+    fn page(&self, start: Key, limit: usize, into: &mut Stored) -> Result<bool, Error> {
+        let prefix = start.bytes().get(..keys::PREFIX).unwrap_or_default();
+        let mut iter = self.scanner();
+        iter.seek(start.bytes());
+        let mut left = limit;
+        while let Some((key, record)) = iter.item() {
+            if !key.starts_with(prefix) || left == 0 {
+                return Ok(key.starts_with(prefix));
+            }
+            let occurred_at = key.get(keys::PREFIX..keys::PREFIX + TIME).and_then(keys::time_of);
+            into.push(occurred_at.ok_or_else(|| self.corrupt("a key without its time"))?, record);
+            left -= 1;
+            iter.next();
+        }
+        iter.status().map_err(|e| self.failed(&e))?;
+        Ok(false)
     }
 
     /// Calls `each` with every entry from `start` on whose key begins with `end` or less. Both lie inside one prefix;
