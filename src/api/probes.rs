@@ -14,28 +14,28 @@ use crate::telemetry::health::Reason;
 
 /// What a probe says when all is well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Status {
+pub(super) struct Probe {
     /// `ok`.
     status: &'static str,
 }
 
 /// Whether the worker loops go round. Asks for no dependency: a broker that is down restarts nobody.
 #[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "probes",
-    responses((status = 200, description = "The process is alive", body = Status)))]
+    responses((status = 200, description = "The process is alive", body = Probe)))]
 pub(super) async fn livez(Extract(state): Extract<State>) -> Response {
     probe(state.health.not_alive())
 }
 
 /// Whether queries are answered from whole state: assigned, recovered, log and registry reachable.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "probes",
-    responses((status = 200, description = "The process is ready", body = Status)))]
+    responses((status = 200, description = "The process is ready", body = Probe)))]
 pub(super) async fn readyz(Extract(state): Extract<State>) -> Response {
     probe(state.health.not_ready())
 }
 
 /// Whether the process has ever been ready since its start.
 #[utoipa::path(get, path = "/startupz", operation_id = "startupz", tag = "probes",
-    responses((status = 200, description = "The process has started", body = Status)))]
+    responses((status = 200, description = "The process has started", body = Probe)))]
 pub(super) async fn startupz(Extract(state): Extract<State>) -> Response {
     probe(state.health.not_started())
 }
@@ -53,14 +53,30 @@ pub(super) async fn metrics(Extract(state): Extract<State>) -> Result<Response, 
 }
 
 fn probe(reasons: Vec<Reason>) -> Response {
-    let Some(first) = reasons.first() else { return Json(Status { status: "ok" }).into_response() };
+    let Some(first) = reasons.first() else {
+        return Json(Probe { status: "ok" }).into_response();
+    };
     let problem = Problem::new(Code::Unavailable, first.detail.clone());
-    Problem { reasons: reasons.into_iter().map(Unready::from).collect(), ..problem }.into_response()
+    Problem {
+        reasons: reasons.into_iter().map(Unready::from).collect(),
+        ..problem
+    }
+    .into_response()
 }
 
 impl From<Reason> for Unready {
     fn from(reason: Reason) -> Self {
-        let Reason { code, detail, partition, records_left } = reason;
-        Self { code: code.to_owned(), detail, partition, records_left }
+        let Reason {
+            code,
+            detail,
+            partition,
+            records_left,
+        } = reason;
+        Self {
+            code: code.to_owned(),
+            detail,
+            partition,
+            records_left,
+        }
     }
 }

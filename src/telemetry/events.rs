@@ -65,7 +65,11 @@ pub struct ReplayFinished {
 impl ReplayFinished {
     /// Log line; the metric counts batch by batch, in [`BatchCommitted`].
     pub fn emit(self, _metrics: &Metrics) {
-        info!(partition = self.partition, records = self.records, "replay finished, partition is live");
+        info!(
+            partition = self.partition,
+            records = self.records,
+            "replay finished, partition is live"
+        );
     }
 }
 
@@ -133,7 +137,10 @@ impl BatchCommitted {
         stream.misplaced.inc_by(self.misplaced);
         #[allow(clippy::cast_precision_loss)] // a batch has far fewer than 2^52 records
         stream.batch_records.observe(records as f64);
-        Span::current().record("records", records).record("rows", rows).record("set_aside", self.set_aside);
+        Span::current()
+            .record("records", records)
+            .record("rows", rows)
+            .record("set_aside", self.set_aside);
         debug!(records, rows, set_aside = self.set_aside, "batch committed");
     }
 }
@@ -165,7 +172,10 @@ impl TransactionAborted<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.aborted.inc();
-        warn!(reason = self.reason, "transaction aborted, its records are processed again");
+        warn!(
+            reason = self.reason,
+            "transaction aborted, its records are processed again"
+        );
     }
 }
 
@@ -180,7 +190,10 @@ impl TransactionUnknown<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.unknown.inc();
-        warn!(reason = self.reason, "outcome of the transaction unknown, asking the committed offsets");
+        warn!(
+            reason = self.reason,
+            "outcome of the transaction unknown, asking the committed offsets"
+        );
     }
 }
 
@@ -248,7 +261,11 @@ impl PanicCaught {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.panics.inc();
-        error!(partition = self.partition, records = self.records, "panic while applying a batch; this is a bug");
+        error!(
+            partition = self.partition,
+            records = self.records,
+            "panic while applying a batch; this is a bug"
+        );
     }
 }
 
@@ -343,15 +360,25 @@ mod tests {
             upserts: 55,
             deletes: 5,
             set_aside: 2,
-            conflicts: Conflicts { touchpoints: 1, ..Conflicts::default() },
+            conflicts: Conflicts {
+                touchpoints: 1,
+                ..Conflicts::default()
+            },
             duplicates: 6,
             late: 7,
             misplaced: 4,
             suppressed: false,
         };
         batch.emit(&metrics);
-        BatchCommitted { suppressed: true, ..batch }.emit(&metrics);
-        TransactionCommitted { took: Duration::from_millis(7) }.emit(&metrics);
+        BatchCommitted {
+            suppressed: true,
+            ..batch
+        }
+        .emit(&metrics);
+        TransactionCommitted {
+            took: Duration::from_millis(7),
+        }
+        .emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_records_read_total{topic=\"touchpoints\"} 90",
@@ -381,10 +408,21 @@ mod tests {
         Fenced { reason }.emit(&metrics);
         RegistryUnreachable { reason }.emit(&metrics);
         LogUnreachable { reason }.emit(&metrics);
-        PanicCaught { partition: 0, records: 9 }.emit(&metrics);
+        PanicCaught {
+            partition: 0,
+            records: 9,
+        }
+        .emit(&metrics);
         StateRefused { partition: 0, reason }.emit(&metrics);
         FatalError { reason }.emit(&metrics);
-        RecordSetAside { topic: "conversions", partition: 0, offset: 9, field: "kind", reason }.emit(&metrics);
+        RecordSetAside {
+            topic: "conversions",
+            partition: 0,
+            offset: 9,
+            field: "kind",
+            reason,
+        }
+        .emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_transactions_total{outcome=\"aborted\"} 1",

@@ -70,3 +70,59 @@ pub fn batch() -> Span {
         set_aside = tracing::field::Empty
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// Takes one request, answers 200, and gives what came.
+    fn collector() -> (String, std::thread::JoinHandle<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let taken = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            let (mut got, mut room) = (Vec::new(), [0; 4096]);
+            while !got.windows(5).any(|w| w == b"batch") {
+                match stream.read(&mut room) {
+                    Ok(count) if count > 0 => got.extend_from_slice(&room[..count]),
+                    _ => break,
+                }
+            }
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+            got
+        });
+        (address, taken)
+    }
+
+    #[test]
+    fn the_span_of_a_batch_reaches_the_collector() {
+        let (address, taken) = collector();
+        let (layer, provider) = layer(&address, 1.0, "instance-7").unwrap();
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            let span = batch();
+            span.record("records", 12);
+            drop(span);
+            tracing::info_span!(target: "hyper", "foreign").in_scope(|| ());
+        });
+        stop(&provider);
+        let got = String::from_utf8_lossy(&taken.join().unwrap()).into_owned();
+        assert!(got.starts_with("POST /v1/traces"), "{got}");
+        assert!(
+            got.contains("batch") && got.contains("instance-7") && !got.contains("foreign"),
+            "{got}"
+        );
+    }
+
+    #[test]
+    fn a_share_beyond_one_is_refused() {
+        assert!(layer("http://127.0.0.1:1/v1/traces", 1.5, "x").is_err());
+    }
+}
