@@ -11,9 +11,14 @@
 //! **Architecture invariant:** nothing here does I/O or asks a registry; whatever the bytes are, the answer is a value or
 //! a `Fault` that names the field, never a panic, and never an allocation of a size that the bytes merely claim.
 
+pub mod avro;
 mod bytes;
 mod field;
+mod framing;
 pub mod json;
 pub mod record;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod schemas;
+
+pub use framing::{Framing, framing};

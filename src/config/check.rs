@@ -10,22 +10,23 @@ use super::units::{Size, Span};
 use crate::core::{self, Model};
 
 /// librdkafka's settings that may be passed through, by the beginning of their names.
-const PASSED: [&str; 12] = [
+const PASSED: [&str; 10] = [
     "security.",
     "sasl.",
     "ssl.",
+    "enable.ssl.",
     "https.",
     "socket.",
     "broker.address.",
     "reconnect.",
-    "client.",
-    "compression.",
-    "fetch.",
+    "client.dns.",
     "statistics.",
-    "enable.ssl.",
 ];
-/// Those among them that would undo a promise.
-const REFUSED: [&str; 2] = ["enable.sasl.oauthbearer.unsecure.jwt", "client.software.name"];
+/// Values among them that would undo a promise: each would leave the other side unchecked.
+const REFUSED: [(&str, &str); 2] = [
+    ("enable.ssl.certificate.verification", "false"),
+    ("ssl.endpoint.identification.algorithm", "none"),
+];
 
 impl Config {
     /// Every problem that these settings have, or nothing.
@@ -286,13 +287,19 @@ impl Config {
 }
 
 fn check_properties(properties: &Properties, problems: &mut Vec<Problem>) {
-    for name in properties.0.keys() {
-        let passed = PASSED.iter().any(|start| name.starts_with(start)) && !REFUSED.contains(&name.as_str());
-        if !passed {
+    for (name, value) in properties.expose() {
+        let setting = format!("kafka.properties.{name}");
+        if !PASSED.iter().any(|start| name.starts_with(start)) {
             problems.push(Problem::new(
-                format!("kafka.properties.{name}"),
+                setting,
                 "not one that may be passed to the client, for exactly-once hangs on the others",
                 format!("remove it; those that begin with {} may be passed", PASSED.join(", ")),
+            ));
+        } else if REFUSED.contains(&(name, value)) {
+            problems.push(Problem::new(
+                setting,
+                "would leave the connection unprotected",
+                "remove it",
             ));
         }
     }

@@ -20,8 +20,8 @@ pub mod units;
 
 pub use error::{Error, Problem};
 pub use tree::{
-    Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules, Sidecar,
-    Telemetry, Topics,
+    Access, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules,
+    Sidecar, Telemetry, Topics,
 };
 
 #[cfg(test)]

@@ -73,9 +73,8 @@ const SECTIONS: &[Section] = &[
             setting(
                 "kafka.properties",
                 "table of text",
-                "Handed to librdkafka as they are: names that begin with `security.`, `sasl.`, `ssl.`, `https.`, \
-                 `enable.ssl.`, `socket.`, `broker.address.`, `reconnect.`, `client.`, `compression.`, `fetch.` or \
-                 `statistics.`. A name with `_file` after it (`\"sasl.password_file\"`) is read from that file. In the \
+                "Handed to librdkafka as they are: names that begin with `security.`, `sasl.`, `ssl.`, `enable.ssl.`, \
+                 `https.`, `socket.`, `broker.address.`, `reconnect.`, `client.dns.` or `statistics.`. A name with `_file` after it (`\"sasl.password_file\"`) is read from that file. In the \
                  environment dots are underscores: `TRIBUTARY__KAFKA__PROPERTIES__SASL_PASSWORD`. Never printed.",
             ),
         ],
@@ -270,6 +269,23 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "access",
+        about: "API keys are kept as keyed hashes; the pepper is the key of the hash.",
+        settings: &[
+            setting(
+                "access.pepper_file",
+                "path",
+                "64 hexadecimal digits (`openssl rand -hex 32`), the same on every instance. None: one is made in \
+                 `engine.data_dir`, which serves one instance.",
+            ),
+            setting(
+                "access.older_pepper_files",
+                "list of paths",
+                "Peppers that older keys were hashed with, so that a new pepper need not replace every key at once.",
+            ),
+        ],
+    },
+    Section {
         name: "telemetry",
         about: "Logs and traces.",
         settings: &[
@@ -340,6 +356,7 @@ fn default_text(defaults: &serde_json::Value, path: &str) -> String {
         {
             "all six".into()
         }
+        Some(serde_json::Value::Array(items)) if items.is_empty() => "empty".into(),
         Some(serde_json::Value::Object(_)) => "empty".into(),
         Some(other) => format!("`{other}`"),
     }

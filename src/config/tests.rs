@@ -135,16 +135,18 @@ fn secrets_come_from_files_and_are_never_shown() {
 }
 
 #[test]
-fn what_exactly_once_hangs_on_cannot_be_passed_through() {
-    for name in [
-        "isolation.level",
-        "enable.idempotence",
-        "group.id",
-        "partitioner",
-        "enable.sasl.oauthbearer.unsecure.jwt",
+fn what_exactly_once_or_security_hangs_on_cannot_be_passed_through() {
+    for (name, value) in [
+        ("isolation.level", "read_uncommitted"),
+        ("enable.idempotence", "false"),
+        ("group.id", "x"),
+        ("partitioner", "random"),
+        ("compression.type", "none"),
+        ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+        ("enable.ssl.certificate.verification", "false"),
     ] {
         let message = refused(
-            &format!("[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\n\"{name}\" = \"x\"\n"),
+            &format!("[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\n\"{name}\" = {value:?}\n"),
             &[],
         );
         assert!(message.starts_with(&format!("kafka.properties.{name}: ")), "{message}");

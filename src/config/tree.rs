@@ -23,6 +23,7 @@ pub struct Config {
     pub output: Output,
     pub engine: Engine,
     pub sidecar: Sidecar,
+    pub access: Access,
     pub telemetry: Telemetry,
 }
 
@@ -339,6 +340,16 @@ impl Default for Sidecar {
             drain: Span::from_secs(10),
         }
     }
+}
+
+/// `[access]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // see `settings`
+pub struct Access {
+    pub pepper_file: Option<PathBuf>,
+    #[serde(deserialize_with = "comma_separated")]
+    pub older_pepper_files: Vec<String>,
 }
 
 /// `[telemetry]`.

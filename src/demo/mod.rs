@@ -6,15 +6,22 @@
 //! | `catalog` | channels, campaigns and goals |
 //! | `dice` | chance from a seed |
 //! | `wire` | events as JSON |
+//! | `feed` | events into the embedded log, at a steady rate |
+//! | `run` | the demo itself |
+//! | `live` | the figures of the moment |
 //! | `screen` | the live view |
 
 mod catalog;
 mod dice;
+pub mod feed;
+pub mod live;
+mod run;
 pub mod screen;
 pub mod shoppers;
 pub mod wire;
 
 pub use dice::Dice;
+pub use run::{Options, config, run};
 
 #[cfg(test)]
 mod tests;

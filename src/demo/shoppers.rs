@@ -111,6 +111,22 @@ pub struct Shoppers {
     due: BinaryHeap<Reverse<(u64, u64)>>,
     held: BTreeMap<u64, Event>,
     holds: u64,
+    counts: Counts,
+}
+
+/// What has been made so far. Events that are held back count from when they are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events handed out.
+    pub events: u64,
+    /// Conversions, each counted once.
+    pub conversions: u64,
+    /// Retractions and restatements.
+    pub adjusted: u64,
+    /// Events that come later than they happened.
+    pub late: u64,
+    /// Events that come twice.
+    pub repeated: u64,
 }
 
 impl Shoppers {
@@ -124,6 +140,7 @@ impl Shoppers {
             due: BinaryHeap::new(),
             held: BTreeMap::new(),
             holds: 0,
+            counts: Counts::default(),
             settings,
         }
     }
@@ -131,19 +148,27 @@ impl Shoppers {
     /// The next event. One that happens now has `now` as its event time; `now` may be a simulated clock.
     pub fn next_event(&mut self, now: Millis) -> Event {
         self.position += 1;
+        self.counts.events += 1;
         self.serial = 2 * self.position;
         if let Some(event) = self.take_due(false) {
             return event;
         }
         let event = self.step(now);
         if self.dice.permille(self.settings.repeated) {
+            self.counts.repeated += 1;
             let again = self.repeat(&event);
             self.hold(again, 1, 5_000);
         }
         if self.dice.permille(self.settings.late) {
+            self.counts.late += 1;
             return self.delay(event, now);
         }
         event
+    }
+
+    /// What has been made so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// What is still held back, in the order in which it would have come.
@@ -293,6 +318,7 @@ impl Shoppers {
 
     /// A conversion; where it is to be adjusted, the adjustment is held back, or, one time in eight, the conversion is.
     fn conversion(&mut self, user_id: Cow<'static, str>, now: Millis) -> Event {
+        self.counts.conversions += 1;
         let goal = self.dice.weighted(&GOALS, |goal| goal.weight).unwrap_or(&GOALS[0]);
         let micros = |cents: u64| i64::try_from(cents * 10_000).unwrap_or(0);
         let value = goal.cents.map(|(low, high)| micros(self.dice.scaled(low, high)));
@@ -313,6 +339,7 @@ impl Shoppers {
         if !self.dice.permille(self.settings.adjusted) {
             return Event::Conversion(conversion);
         }
+        self.counts.adjusted += 1;
         let restated = value.filter(|_| self.dice.permille(500)).map(|v| v / 2);
         let adjustment = Event::Conversion(ConversionDraft {
             event_id: Some(format!("adjustment-{}", self.serial).into()),

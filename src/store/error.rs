@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rocksdb::ErrorKind;
+
 /// A failure of the store. All of them but [`Error::Locked`], [`Error::InUse`] and [`Error::Format`] leave the state of the
 /// partition unknown: the process must end, and the next one replays from what is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,18 +81,45 @@ impl Error {
 
     /// The meaning of what RocksDB answered. It hands over texts only, so they are told apart by their words.
     pub(super) fn of(dir: &Path, error: &rocksdb::Error) -> Self {
-        let detail = error.to_string();
+        Self::classify(dir.display().to_string(), error.kind(), error.to_string())
+    }
+
+    fn classify(dir: String, kind: ErrorKind, detail: String) -> Self {
         let lower = detail.to_ascii_lowercase();
-        let dir = dir.display().to_string();
         if lower.contains("no space left") || lower.contains("disk quota") {
             return Self::NoSpace { dir, detail };
         }
         if lower.contains("lock hold by current process") || lower.contains("while lock file") {
             return Self::Locked { dir, detail };
         }
-        match error.kind() {
-            rocksdb::ErrorKind::Corruption => Self::Corrupt { dir, detail },
+        match kind {
+            ErrorKind::Corruption => Self::Corrupt { dir, detail },
             _ => Self::Io { dir, detail },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(kind: ErrorKind, detail: &str) -> Error {
+        Error::classify("/data/7".into(), kind, detail.into())
+    }
+
+    #[test]
+    fn answers_of_rocksdb_are_told_apart() {
+        let full = of(ErrorKind::IOError, "IO error: No space left on device: While appending to file: 000012.sst");
+        assert!(matches!(full, Error::NoSpace { .. }) && full.is_fatal());
+        let here =
+            of(ErrorKind::IOError, "IO error: lock hold by current process, acquire time 1 acquiring thread 2: LOCK");
+        assert!(matches!(here, Error::Locked { .. }) && !here.is_fatal());
+        let there = of(ErrorKind::IOError, "IO error: While lock file: /data/7/LOCK: Resource temporarily unavailable");
+        assert!(matches!(there, Error::Locked { .. }));
+        let rotten = of(ErrorKind::Corruption, "Corruption: block checksum mismatch");
+        assert!(matches!(rotten, Error::Corrupt { .. }) && rotten.is_fatal());
+        let other = of(ErrorKind::IOError, "IO error: Input/output error");
+        assert!(matches!(other, Error::Io { .. }) && other.is_fatal());
+        assert!(other.to_string().contains("/data/7"), "{other}");
     }
 }

@@ -23,6 +23,8 @@ mod partition;
 mod partitions;
 mod rollups;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use batch::Batch;

@@ -84,3 +84,64 @@ impl Partitions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner) // a map is whole after every one of its calls
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::{Batch, Budget, Shared};
+
+    fn open(shared: &Shared) -> Arc<Partition> {
+        Arc::new(Partition::open(shared, Path::new("/p")).unwrap())
+    }
+
+    #[test]
+    fn a_withdrawn_partition_can_be_opened_again() {
+        let shared = Shared::in_memory(&Budget::default()).unwrap();
+        let partitions = Partitions::new();
+        for life in 0..20_u8 {
+            let owned = open(&shared);
+            partitions.publish(3, Arc::clone(&owned));
+            assert_eq!(partitions.all().len(), 1);
+            let query = partitions.get(3).unwrap();
+            let reader = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(5));
+                query.view().meta().unwrap()
+            });
+            let mut batch = Batch::new();
+            batch.set_meta(&[life]);
+            owned.write(&mut batch).unwrap();
+            partitions.withdraw(3, owned, Duration::from_secs(10)).unwrap();
+            assert!(partitions.get(3).is_none());
+            assert_eq!(reader.join().unwrap(), Some(vec![life]));
+        }
+    }
+
+    #[test]
+    fn a_query_that_does_not_end_is_reported() {
+        let shared = Shared::in_memory(&Budget::default()).unwrap();
+        let partitions = Partitions::new();
+        let owned = open(&shared);
+        partitions.publish(3, Arc::clone(&owned));
+        let query = partitions.get(3).unwrap();
+        let error = partitions.withdraw(3, owned, Duration::from_millis(10)).unwrap_err();
+        assert_eq!(error, Error::InUse { partition: 3, readers: 1, waited_ms: 10 });
+        assert!(!error.is_fatal());
+        assert!(partitions.get(3).is_none(), "hidden all the same");
+        drop(query);
+        open(&shared);
+    }
+
+    #[test]
+    fn a_partition_that_another_has_published_stays() {
+        let shared = Shared::in_memory(&Budget::default()).unwrap();
+        let partitions = Partitions::new();
+        let old = Arc::new(Partition::open(&shared, Path::new("/old")).unwrap());
+        let new = Arc::new(Partition::open(&shared, Path::new("/new")).unwrap());
+        partitions.publish(3, Arc::clone(&old));
+        partitions.publish(3, Arc::clone(&new));
+        partitions.withdraw(3, old, Duration::ZERO).unwrap();
+        assert!(Arc::ptr_eq(&partitions.get(3).unwrap(), &new));
+    }
+}

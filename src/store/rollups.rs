@@ -160,51 +160,18 @@ struct Value<'a> {
 
 fn read_value(value: &[u8]) -> Option<Value<'_>> {
     let (flags, mut rest) = value.split_first()?;
-    let name = if flags & NAMED == 0 {
-        None
-    } else {
-        Some(read_text(&mut rest)?)
-    };
-    let currency = if flags & IN_CURRENCY == 0 {
-        None
-    } else {
-        Some(read_text(&mut rest)?)
-    };
+    let name = if flags & NAMED == 0 { None } else { Some(read_text(&mut rest)?) };
+    let currency = if flags & IN_CURRENCY == 0 { None } else { Some(read_text(&mut rest)?) };
     let label = value.get(..value.len() - rest.len())?;
-    let sum = Sum {
-        credit_micros: read_signed(&mut rest)?,
-        credited_micros: read_signed(&mut rest)?,
-    };
-    rest.is_empty().then_some(Value {
-        label,
-        name,
-        unattributed: flags & UNATTRIBUTED != 0,
-        currency,
-        sum,
-    })
+    let sum = Sum { credit_micros: read_signed(&mut rest)?, credited_micros: read_signed(&mut rest)? };
+    rest.is_empty().then_some(Value { label, name, unattributed: flags & UNATTRIBUTED != 0, currency, sum })
 }
 
 /// A stored cell, or none where the bytes are not one.
 pub(super) fn read<'a>(key: &[u8], value: &'a [u8], model: Model, dimension: Dimension) -> Option<(Cell<'a>, Sum)> {
     let bucket = u32::from_be_bytes(key.get(3..7)?.try_into().ok()?);
-    let Value {
-        name,
-        unattributed,
-        currency,
-        sum,
-        ..
-    } = read_value(value)?;
-    Some((
-        Cell {
-            dimension,
-            model,
-            bucket,
-            name,
-            unattributed,
-            currency,
-        },
-        sum,
-    ))
+    let Value { name, unattributed, currency, sum, .. } = read_value(value)?;
+    Some((Cell { dimension, model, bucket, name, unattributed, currency }, sum))
 }
 
 /// Everything of a dimension and model before `bucket` lies before this key, everything else at or after it.
@@ -228,7 +195,7 @@ struct Label {
     text: Box<[u8]>,
 }
 
-impl hashbrown::Equivalent<Label> for Label2<'_> {
+impl hashbrown::Equivalent<Label> for Seen<'_> {
     fn equivalent(&self, key: &Label) -> bool {
         self.number == key.number && self.bound == key.bound && *self.text == *key.text
     }
@@ -236,7 +203,7 @@ impl hashbrown::Equivalent<Label> for Label2<'_> {
 
 /// [`Label`] with borrowed text. It hashes alike, so that a cell that is there already costs no allocation.
 #[derive(Hash)]
-struct Label2<'a> {
+struct Seen<'a> {
     bound: [u8; 7],
     number: u64,
     text: &'a [u8],
@@ -256,19 +223,11 @@ impl Deltas {
         let mut hasher = Xxh3Default::new();
         hasher.update(&self.text);
         let bound = bound(cell.dimension, cell.model, cell.bucket);
-        let label = Label2 {
-            bound,
-            number: hasher.digest(),
-            text: &self.text,
-        };
+        let label = Seen { bound, number: hasher.digest(), text: &self.text };
         match self.sums.get_mut(&label) {
             Some(here) => here.add(sum),
             None => {
-                let label = Label {
-                    bound,
-                    number: label.number,
-                    text: self.text.as_slice().into(),
-                };
+                let label = Label { bound, number: label.number, text: self.text.as_slice().into() };
                 self.sums.insert(label, sum);
             }
         }
@@ -322,9 +281,6 @@ impl Hot {
         mut load: impl FnMut(&CellKey) -> Result<Option<Vec<u8>>, E>,
         mut put: impl FnMut(&CellKey, &[u8]),
     ) -> Result<(), E> {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
         for (label, sum) in deltas.sums.drain() {
             let mut probe = 0;
             loop {
@@ -343,7 +299,18 @@ impl Hot {
                 }
             }
         }
+        self.age();
         Ok(())
+    }
+
+    /// A batch that reads months again touches more cells than are worth keeping.
+    fn age(&mut self) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        if self.old.len() > 4 * GENERATION {
+            self.old = HashMap::new();
+        }
     }
 
     pub(super) fn forget(&mut self) {
@@ -371,4 +338,133 @@ fn merged(value: &[u8], label: &[u8], mut sum: Sum) -> Result<Option<Vec<u8>>, (
         write_sum(sum, &mut merged);
     }
     Ok(Some(merged))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cell<'a>(name: Option<&'a str>, unattributed: bool, currency: Option<&'a str>) -> Cell<'a> {
+        Cell { dimension: Dimension::Kind, model: Model::TimeDecay, bucket: 77, name, unattributed, currency }
+    }
+
+    fn label(text: &[u8]) -> Label {
+        Label { bound: bound(Dimension::Kind, Model::TimeDecay, 77), number: 5, text: text.into() }
+    }
+
+    fn sum(credit_micros: i128) -> Sum {
+        Sum { credit_micros, credited_micros: 0 }
+    }
+
+    /// Merges into a map, as the partition does into RocksDB.
+    fn merge(hot: &mut Hot, stored: &mut BTreeMap<CellKey, Vec<u8>>, deltas: &mut Deltas) -> Result<(), Unreadable> {
+        let mut writes = Vec::new();
+        hot.merge(deltas, |key| Ok(stored.get(key).cloned()), |key, value| writes.push((*key, value.to_vec())))?;
+        for (key, value) in writes {
+            if value.is_empty() {
+                stored.remove(&key)
+            } else {
+                stored.insert(key, value)
+            };
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn a_cell_is_read_as_it_was_written(
+            name in proptest::option::of(".{0,200}"),
+            unattributed: bool,
+            currency in proptest::option::of("[A-Z]{3}"),
+            credit_micros: i128,
+            credited_micros: i128,
+        ) {
+            let (cell, sum) = (cell(name.as_deref(), unattributed, currency.as_deref()), Sum { credit_micros, credited_micros });
+            let (mut hot, mut stored, mut deltas) = (Hot::default(), BTreeMap::new(), Deltas::default());
+            deltas.add(&cell, sum);
+            merge(&mut hot, &mut stored, &mut deltas).unwrap();
+            let found: Vec<_> = stored.iter().map(|(k, v)| read(k, v, Model::TimeDecay, Dimension::Kind).unwrap()).collect();
+            prop_assert_eq!(found, if sum.is_zero() { vec![] } else { vec![(cell, sum)] });
+        }
+
+        #[test]
+        fn no_bytes_make_reading_panic(value in proptest::collection::vec(any::<u8>(), 0..40)) {
+            if let Some(found) = read_value(&value) {
+                let mut again = Vec::new();
+                write_sum(found.sum, &mut again);
+                prop_assert!(again.len() <= 38);
+            }
+        }
+    }
+
+    #[test]
+    fn cells_that_share_a_hash_stay_apart() {
+        let (mut hot, mut stored, mut deltas) = (Hot::default(), BTreeMap::new(), Deltas::default());
+        let texts = [[0_u8].as_slice(), &[1, 1, b'a'], &[1, 1, b'b']];
+        for round in 1..=3 {
+            for (text, credit) in texts.iter().zip(1..) {
+                deltas.sums.insert(label(text), sum(credit));
+            }
+            merge(&mut hot, &mut stored, &mut deltas).unwrap();
+            let mut sums: Vec<_> = stored.values().map(|v| read_value(v).unwrap()).map(|v| (v.label, v.sum)).collect();
+            sums.sort_by_key(|(label, _)| label.to_vec());
+            let wanted: Vec<_> = texts.iter().copied().zip((1..).map(|credit| sum(credit * round))).collect();
+            assert_eq!(sums, wanted);
+            if round == 2 {
+                hot.forget(); // the third round reads from the store
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_cell_stops_the_merge() {
+        let (mut hot, mut deltas) = (Hot::default(), Deltas::default());
+        deltas.sums.insert(label(&[0]), sum(1));
+        let key = key_of(bound(Dimension::Kind, Model::TimeDecay, 77), 5);
+        let mut stored = BTreeMap::from([(key, vec![0, 0x80])]);
+        let error = merge(&mut hot, &mut stored, &mut deltas).unwrap_err();
+        assert_eq!(error.0, key);
+    }
+
+    #[test]
+    fn a_busy_cell_is_read_once_and_a_forgotten_one_again() {
+        let mut hot = Hot::default();
+        let mut reads = 0;
+        for round in 0..3_u32 {
+            let mut deltas = Deltas::default();
+            // A busy cell, and so many others that a generation passes.
+            deltas.add(&cell(Some("busy"), false, None), sum(1));
+            for n in 0..GENERATION {
+                deltas.add(&cell(Some(&format!("{round}-{n}")), false, None), sum(1));
+            }
+            hot.merge::<Unreadable>(
+                &mut deltas,
+                |_| {
+                    Ok({
+                        reads += 1;
+                        None
+                    })
+                },
+                |_, _| {},
+            )
+            .unwrap();
+        }
+        assert_eq!(reads, 1 + 3 * GENERATION);
+        assert!(hot.young.len() + hot.old.len() <= 3 * GENERATION, "what is not used falls out");
+    }
+
+    #[test]
+    fn buckets_are_quarters_of_an_hour() {
+        assert_eq!(Cell::bucket_of(0), 0);
+        assert_eq!(Cell::bucket_of(899_999), 0);
+        assert_eq!(Cell::bucket_of(900_000), 1);
+        assert_eq!(Cell::bucket_of(-1), 0);
+        assert_eq!(Cell::bucket_of(i64::MAX), u32::MAX);
+        let cell = Cell { bucket: 3, ..cell(None, false, None) };
+        assert_eq!(cell.starts_at(), 2_700_000);
+    }
 }

@@ -64,9 +64,9 @@ pub struct Counts {
 }
 
 /// What applying a batch reads.
-pub struct Context<'a> {
+pub struct Context<'a, 'v> {
     /// The state before the batch.
-    pub view: &'a View<'a>,
+    pub view: &'a View<'v>,
     /// The batch.
     pub overlay: &'a Overlay,
     /// Which touchpoints may be late.
@@ -81,7 +81,7 @@ pub struct Context<'a> {
 pub type Emit<'e> = dyn FnMut(&Change<'_, '_>) -> Result<(), Error> + 'e;
 
 /// Applies the batch: every write it makes goes to `batch`, every difference to `emit`.
-pub fn apply(context: &Context<'_>, batch: &mut Batch, emit: &mut Emit<'_>) -> Result<Counts, Error> {
+pub fn apply(context: &Context<'_, '_>, batch: &mut Batch, emit: &mut Emit<'_>) -> Result<Counts, Error> {
     let overlay = context.overlay;
     for staged in overlay.touchpoints() {
         batch.put_touchpoint(staged.user, staged.occurred_at, overlay.touchpoint_record(staged));
@@ -103,7 +103,7 @@ struct Question<'a> {
 }
 
 /// The users to ask about, in the order of their keys (which is the store's).
-fn questions<'a>(context: &Context<'a>) -> BTreeMap<UserKey, Question<'a>> {
+fn questions<'a>(context: &Context<'a, '_>) -> BTreeMap<UserKey, Question<'a>> {
     let overlay = context.overlay;
     let mut asked: HashMap<UserKey, Question<'a>, foldhash::fast::FixedState> = HashMap::default();
     for staged in overlay.conversions() {
@@ -126,15 +126,15 @@ fn questions<'a>(context: &Context<'a>) -> BTreeMap<UserKey, Question<'a>> {
     asked.into_iter().collect()
 }
 
-struct Work<'w, 'a, 'e> {
-    context: &'w Context<'a>,
+struct Work<'w, 'a, 'v, 'e> {
+    context: &'w Context<'a, 'v>,
     batch: &'w mut Batch,
     emit: &'w mut Emit<'e>,
     counts: Counts,
     scratch: Scratch,
 }
 
-impl<'a> Work<'_, 'a, '_> {
+impl<'a> Work<'_, 'a, '_, '_> {
     fn answer(&mut self, user: UserKey, question: &Question<'a>) -> Result<(), Error> {
         let loaded = self.load(user, question)?;
         let mut cases = Vec::with_capacity(loaded.len());

@@ -31,7 +31,7 @@ pub struct Case<'c> {
 impl<'c> Case<'c> {
     /// Reads a case and settles what the batch says of it.
     pub fn new<'a: 'c>(
-        context: &Context<'a>,
+        context: &Context<'a, '_>,
         loaded: &'c Loaded,
         staged: impl Iterator<Item = &'a StagedConversion>,
         counts: &mut Counts,

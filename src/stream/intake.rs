@@ -104,9 +104,9 @@ impl Intake {
         self.picks.clear();
         let mut at = PerInput::from_fn(|input| self.chunks.get(input).used);
         while self.picks.len() < most {
-            let heads = PerInput::from_fn(|input| self.head(input, *at.get(input)));
+            let heads = PerInput::from_fn(|input| self.head(input, *at.get(input)).map(|record| record.head.logged_at));
             let input = match (heads.touchpoints, heads.conversions) {
-                (Some(t), Some(c)) if t.head.logged_at <= c.head.logged_at => Input::Touchpoints,
+                (Some(t), Some(c)) if t <= c => Input::Touchpoints,
                 (Some(_), Some(_)) => Input::Conversions,
                 (Some(_), None) if !self.is_behind(log, partition, Input::Conversions) => Input::Touchpoints,
                 (None, Some(_)) if !self.is_behind(log, partition, Input::Touchpoints) => Input::Conversions,

@@ -242,31 +242,32 @@ impl Owned {
         mode: Mode<'_>,
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
-        self.most = self.most.saturating_mul(2).clamp(1, limit.records);
-        self.prepared.taken = 0;
-        let mut count = self.intake.pick(log, self.number, self.most, now);
+        let partition = self.number;
+        let Self { store, intake, late, log: identity, prepared, most, .. } = self;
+        *most = most.saturating_mul(2).clamp(1, limit.records);
+        prepared.taken = 0;
+        let mut count = intake.pick(log, partition, *most, now);
         if count == 0 {
             return Ok(false);
         }
-        let view = self.store.view();
-        let Self { intake, late, number: partition, log: identity, .. } = &*self;
-        let source = Source { intake, view: &view, late, partition: *partition, partitions: identity.partitions };
+        let view = store.view();
+        let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
         loop {
-            match self.prepared.fill(engine, &source, count, mode) {
-                Ok(()) => return Ok(self.prepared.taken > 0),
+            match prepared.fill(engine, &source, count, mode) {
+                Ok(()) => return Ok(prepared.taken > 0),
                 Err(Trouble::Halve { panicked }) => {
                     if panicked {
-                        observer.notice(Moment::Panicked { partition: self.number, records: count });
+                        observer.notice(Moment::Panicked { partition, records: count });
                     }
                     count = (count / 2).max(1);
-                    self.most = count;
+                    *most = count;
                 }
                 Err(Trouble::Registry(why)) => {
-                    self.prepared.taken = 0;
-                    observer.notice(Moment::RegistryUnreachable { partition: self.number, why: &why });
+                    prepared.taken = 0;
+                    observer.notice(Moment::RegistryUnreachable { partition, why: &why });
                     return Ok(false);
                 }
-                Err(Trouble::Fatal(why)) => return Err(Error::Fatal(format!("partition {}: {why}", self.number))),
+                Err(Trouble::Fatal(why)) => return Err(Error::Fatal(format!("partition {partition}: {why}"))),
             }
         }
     }
@@ -282,16 +283,16 @@ impl Owned {
     }
 
     /// Produces what the prepared batch says: its rows, and its dead letters whole.
-    pub fn produce(&mut self, log: &mut impl TopicLog, engine: &Engine, room: usize) -> Result<u64, topics::Error> {
+    pub fn produce<L: TopicLog>(&mut self, log: &mut L, engine: &Engine, room: usize) -> Result<u64, topics::Error> {
         let mut produced = 0;
         let partition = self.number;
-        let mut row = |log: &mut dyn TopicLog, key: &[u8], value: Option<&[u8]>| {
+        let mut row = |log: &mut L, key: &[u8], value: Option<&[u8]>| {
             produced += 1;
             log.produce(Outgoing { output: Output::Attributions, partition, key: Some(key), value, headers: &[] })
         };
         if self.prepared.giant {
-            let view = self.store.view();
-            let Self { intake, late, log: identity, prepared, .. } = &mut *self;
+            let Self { store, intake, late, log: identity, prepared, .. } = &mut *self;
+            let view = store.view();
             let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
             let outcome = prepared.apply_giant(engine, &source, &mut |key, value| row(log, key, value));
             outcome.map_err(|error| match error {

@@ -1,6 +1,7 @@
 //! From picked records to everything that one transaction and one write need: decoded, checked, applied and encoded,
 //! before anything begins.
 
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hashbrown::HashSet;
@@ -111,7 +112,7 @@ impl Prepared {
     pub fn fill(
         &mut self,
         engine: &mut Engine,
-        source: &Source<'_>,
+        source: &Source<'_, '_>,
         count: usize,
         mode: Mode<'_>,
     ) -> Result<(), Trouble> {
@@ -132,7 +133,7 @@ impl Prepared {
     fn stage(
         &mut self,
         engine: &mut Engine,
-        source: &Source<'_>,
+        source: &Source<'_, '_>,
         count: usize,
         mode: Mode<'_>,
     ) -> Result<(), Trouble> {
@@ -186,11 +187,11 @@ impl Prepared {
         *self.records.get_mut(record.head.input) += 1;
         let at = record.head.logged_at;
         self.logged = Some(self.logged.map_or((at, at), |(oldest, newest)| (oldest.min(at), newest.max(at))));
-        let placed = record.key.map(|key| partitioner::partition_of(key, partitions));
+        let placed = record.key.zip(NonZeroU32::new(partitions)).map(|(key, n)| partitioner::partition_of(key, n));
         self.misplaced += u64::from(placed.is_some_and(|placed| placed != partition));
     }
 
-    fn apply(&mut self, engine: &Engine, source: &Source<'_>, suppressed: bool) -> Result<(), Trouble> {
+    fn apply(&mut self, engine: &Engine, source: &Source<'_, '_>, suppressed: bool) -> Result<(), Trouble> {
         let Self { overlay, batch, rows, .. } = self;
         let context = source.context(engine, overlay);
         let bound = if self.taken > 1 { engine.rows_bytes } else { engine.rows_bytes.saturating_mul(2) };
@@ -217,7 +218,7 @@ impl Prepared {
     pub fn apply_giant(
         &mut self,
         engine: &Engine,
-        source: &Source<'_>,
+        source: &Source<'_, '_>,
         produce: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), crate::topics::Error>,
     ) -> Result<(), apply::Error> {
         let mut record = Vec::new();
@@ -232,7 +233,7 @@ impl Prepared {
     }
 
     /// The one record of this batch made our code panic: it is set aside, whole.
-    fn bury(&mut self, source: &Source<'_>, mode: Mode<'_>, message: &str) -> Result<(), Trouble> {
+    fn bury(&mut self, source: &Source<'_, '_>, mode: Mode<'_>, message: &str) -> Result<(), Trouble> {
         self.clear();
         let Some(record) = source.intake.picks().first().and_then(|pick| source.intake.record(*pick)) else {
             return Err(Trouble::Fatal(format!("a panic outside any record: {message}")));
@@ -272,11 +273,11 @@ impl Prepared {
 }
 
 /// Where a batch comes from.
-pub struct Source<'a> {
+pub struct Source<'a, 'v> {
     /// The records.
     pub intake: &'a Intake,
     /// The state before the batch.
-    pub view: &'a View<'a>,
+    pub view: &'a View<'v>,
     /// Which touchpoints may be late.
     pub late: &'a LateFilter,
     /// The partition.
@@ -285,8 +286,8 @@ pub struct Source<'a> {
     pub partitions: u32,
 }
 
-impl Source<'_> {
-    fn context<'c>(&'c self, engine: &'c Engine, overlay: &'c Overlay) -> Context<'c> {
+impl<'v> Source<'_, 'v> {
+    fn context<'c>(&'c self, engine: &'c Engine, overlay: &'c Overlay) -> Context<'c, 'v> {
         Context { view: self.view, overlay, late: self.late, rules: &engine.rules, planted: engine.planted }
     }
 }

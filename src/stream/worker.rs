@@ -291,7 +291,8 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         let (mut ready, mut giants) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         self.full = false;
-        self.owned.rotate_left(self.prepared_last.min(self.owned.len()));
+        let first = self.prepared_last.min(self.owned.len());
+        self.owned.rotate_left(first);
         self.prepared_last = 0;
         for (index, owned) in self.owned.iter_mut().enumerate() {
             if !matches!(owned.phase, Phase::Live) {

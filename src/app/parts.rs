@@ -1,0 +1,167 @@
+//! How each part is started, from what all of them share.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread::JoinHandle;
+
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::housekeeping::Housekeeping;
+use super::log::{Log, patiently};
+use super::observe::Watch;
+use super::{App, Error, Event, clock, keys, registry, settings, workers};
+use crate::access::{Admin, Keys, socket};
+use crate::api::{self, Serving};
+use crate::config::Config;
+use crate::query::Reader;
+use crate::registry::Schemas;
+use crate::store::{Partitions, Shared};
+use crate::stream::decode::Decoder;
+use crate::stream::{Engine, Parts, Planted, Worker};
+use crate::telemetry::{Health, Metrics};
+use crate::topics::TopicLog;
+use crate::topics::embedded::Broker;
+use crate::topics::kafka::KafkaLog;
+
+/// What the parts share.
+pub struct Common<'c> {
+    pub config: &'c Config,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    pub partitions: Arc<Partitions>,
+    pub shared: Arc<Shared>,
+    pub stop: CancellationToken,
+    pub stop_last: CancellationToken,
+    pub sender: Sender<Event>,
+    pub runtime: Runtime,
+}
+
+impl Common<'_> {
+    /// Loads the keys, follows the control topic, and answers on the data folder's socket.
+    pub fn keys(&self, log: &Log) -> Result<(Arc<Keys>, Admin), Error> {
+        let _context = self.runtime.enter();
+        let server = socket::Server::bind(&self.config.engine.data_dir).map_err(|e| Error::State(e.to_string()))?;
+        let control = log.control()?;
+        let (keys, next) = keys::load(self.config, &*control)?;
+        let admin = Admin::new(Arc::clone(&keys), Arc::clone(&control));
+        keys.follow(control, next, self.stop_last.clone());
+        self.runtime
+            .spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
+        Ok((keys, admin))
+    }
+
+    /// Starts the worker threads.
+    pub fn workers(&self, log: &Log) -> Result<Vec<JoinHandle<()>>, Error> {
+        let registry = registry::open(self.config, self.runtime.handle())?;
+        let format = registry::row_format(self.config, registry.as_deref(), self.runtime.handle())?;
+        let rules = self.config.core_rules()?;
+        let mut threads = Vec::new();
+        for number in 0..self.config.engine.workers {
+            let engine = Engine {
+                decoder: Decoder::new(registry.clone().map(|registry| registry as Arc<dyn Schemas>)),
+                rules: rules.clone(),
+                format,
+                rows_bytes: settings::rows_bytes(self.config),
+                planted: Planted::default(),
+            };
+            threads.push(match log {
+                Log::Embedded(broker) => {
+                    let broker = Arc::clone(broker);
+                    self.worker(number, engine, move |name, _| Ok(broker.join(name)))?
+                }
+                Log::Kafka(settings, _) => {
+                    let settings = settings.clone();
+                    self.worker(number, engine, move |_, stop| {
+                        patiently(&|| !stop.is_cancelled(), || KafkaLog::join(settings.clone(), number))
+                    })?
+                }
+            });
+        }
+        Ok(threads)
+    }
+
+    fn worker<L: TopicLog>(
+        &self,
+        number: usize,
+        engine: Engine,
+        join: impl FnOnce(&str, &CancellationToken) -> Result<L, Error> + Send + 'static,
+    ) -> Result<JoinHandle<()>, Error> {
+        let name = format!("worker-{number}");
+        let observer = Watch::new(Arc::clone(&self.metrics), Arc::clone(&self.health), &name, clock::now);
+        let options = settings::worker(self.config);
+        let parts = Parts {
+            shared: Arc::clone(&self.shared),
+            partitions: Arc::clone(&self.partitions),
+            clock: workers::clock(),
+        };
+        let (stop, token) = (self.stop.clone(), self.stop.clone());
+        workers::spawn(name.clone(), stop, self.sender.clone(), move || {
+            Ok(Worker::new(join(&name, &token)?, engine, options, parts, observer))
+        })
+    }
+
+    /// Starts the sidecar; it answers from now on, and is ready when the workers are.
+    pub fn sidecar(&self, log: &Log, keys: Arc<Keys>) -> Result<Serving, Error> {
+        let sidecar = &self.config.sidecar;
+        let rules = Arc::new(self.config.core_rules()?);
+        let state = api::State::new(api::Parts {
+            keys,
+            reader: Reader::new(Arc::clone(&self.partitions), rules, log.partitions()),
+            health: Arc::clone(&self.health),
+            metrics: Arc::clone(&self.metrics),
+            ingest: log.ingest(),
+            limits: settings::limits(self.config),
+        });
+        let serving = self.runtime.block_on(api::serve(sidecar.listen, state));
+        serving.map_err(|error| Error::Failed(format!("sidecar.listen: {error}")))
+    }
+
+    /// Starts housekeeping.
+    pub fn housekeeping(&self, log: &Log) -> Result<JoinHandle<()>, Error> {
+        let retention = i64::try_from(self.config.topics.retention.millis()).unwrap_or(i64::MAX);
+        let housekeeping = Housekeeping {
+            metrics: Arc::clone(&self.metrics),
+            partitions: Arc::clone(&self.partitions),
+            shared: Arc::clone(&self.shared),
+            broker: log.broker(),
+            retention,
+        };
+        housekeeping.spawn(self.stop.clone(), self.sender.clone())
+    }
+
+    /// What runs, once all of it does.
+    pub fn into_app(
+        self,
+        admin: Admin,
+        sidecar: Serving,
+        broker: Option<Arc<Broker>>,
+        threads: Vec<JoinHandle<()>>,
+        events: Receiver<Event>,
+    ) -> App {
+        let Self {
+            metrics,
+            health,
+            partitions,
+            runtime,
+            stop,
+            stop_last,
+            ..
+        } = self;
+        let address = sidecar.address();
+        App {
+            metrics,
+            health,
+            partitions,
+            broker,
+            admin,
+            address,
+            runtime,
+            sidecar,
+            stop,
+            stop_last,
+            threads,
+            events,
+        }
+    }
+}

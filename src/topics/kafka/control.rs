@@ -1,0 +1,220 @@
+//! The control and audit topics: what instances share, read whole and then followed, and appended to outside transactions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::ClientContext;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+
+use super::super::{Error, Offset};
+use super::consumer::number;
+use super::reach::{self, Reach};
+use super::reader::{Event, Reader};
+use super::settings::Settings;
+
+/// A record of a compacted topic: a key without a value is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The partition it stands in.
+    pub partition: u32,
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp, in milliseconds.
+    pub logged_at: i64,
+    /// The key; empty if the record has none.
+    pub key: &'a [u8],
+    /// The value; none deletes the key.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Reads a topic from its beginning, and goes on following it.
+pub struct Follower {
+    reader: Reader,
+    reach: Arc<Reach>,
+}
+
+impl Follower {
+    /// Reads the topic whole, up to the end it has now, and stands ready to follow it.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when no broker answers: open it again; what `each` was given counts nothing then.
+    pub fn open(settings: &Settings, topic: &str, each: &mut dyn FnMut(Entry<'_>)) -> Result<Self, Error> {
+        settings.validate()?;
+        let reach = Arc::new(Reach::new());
+        let mut reader = Reader::open(settings, "control", topic, &reach)?;
+        let mut next = Vec::new();
+        for partition in 0..reader.partitions()? {
+            let end = reader.read_to_end(partition, 0, &mut |message| each(Entry::of(partition, message)))?;
+            next.push((partition, end));
+        }
+        reader.assign(&next)?;
+        Ok(Self { reader, reach })
+    }
+
+    /// Hands out what was appended since, waiting up to `wait` for it. Whether there was anything.
+    pub fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
+        let mut any = false;
+        self.reader.poll(wait, &mut |partition, event| {
+            if let Event::Record(message) = event {
+                any = true;
+                each(Entry::of(partition, message));
+            }
+        })?;
+        match self.reach.trouble() {
+            Some(trouble) if !any => Err(Error::Unreachable(trouble)),
+            _ => Ok(any),
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn of(partition: u32, message: &'a super::queues::Message) -> Self {
+        Self {
+            partition,
+            offset: message.offset(),
+            logged_at: message.timestamp(),
+            key: message.key().unwrap_or_default(),
+            value: message.value(),
+        }
+    }
+}
+
+type Answer = Result<(u32, Offset), Code>;
+
+struct Context(Arc<Reach>);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        reach::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = reach::code(&error);
+        if code == Code::AllBrokersDown {
+            self.0.failed(reason);
+        }
+        tracing::warn!(%code, reason, "kafka producer");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<SyncSender<Answer>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, asked: Self::DeliveryOpaque) {
+        let answer = match result {
+            Ok(record) => Ok((u32::try_from(record.partition()).unwrap_or(0), record.offset())),
+            Err((error, _)) => Err(reach::code(error)),
+        };
+        if asked.try_send(answer).is_err() {
+            tracing::debug!("an append was answered after its time");
+        }
+    }
+}
+
+/// Appends records outside transactions, each acknowledged by all replicas in sync before the call returns. May be shared by
+/// threads.
+pub struct Appender {
+    client: ThreadedProducer<Context>,
+    wait: Duration,
+}
+
+impl Appender {
+    /// A producer for the control and audit topics.
+    pub fn open(settings: &Settings) -> Result<Self, Error> {
+        settings.validate()?;
+        let context = Context(Arc::new(Reach::new()));
+        let client = settings
+            .appender("control")
+            .create_with_context(context)
+            .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
+        Ok(Self { client, wait: settings.timeouts.request + Duration::from_secs(1) })
+    }
+
+    /// Appends one record, to the partition its key hashes to by murmur2, and returns where it stands.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when it was not acknowledged in time: it may still be there or not, so it must be one that can be
+    /// written again. [`Error::Fatal`] when it cannot be written at all.
+    pub fn append(&self, topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<(u32, Offset), Error> {
+        self.append_at(topic, key, value, None)
+    }
+
+    /// As [`Self::append`], with a timestamp in milliseconds.
+    pub fn append_at(
+        &self,
+        topic: &str,
+        key: &[u8],
+        value: Option<&[u8]>,
+        logged_at: Option<i64>,
+    ) -> Result<(u32, Offset), Error> {
+        let waited = self.enqueue(topic, None, (key, value), logged_at)?;
+        self.answer(topic, &waited)
+    }
+
+    /// Appends records to one partition of a topic, and returns once all are acknowledged.
+    pub fn append_all<'a>(
+        &self,
+        topic: &str,
+        partition: u32,
+        records: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<Vec<Offset>, Error> {
+        let waited: Result<Vec<_>, _> =
+            records.into_iter().map(|record| self.enqueue(topic, Some(partition), record, None)).collect();
+        waited?.iter().map(|waited| self.answer(topic, waited).map(|(_, offset)| offset)).collect()
+    }
+
+    fn enqueue(
+        &self,
+        topic: &str,
+        partition: Option<u32>,
+        (key, value): (&[u8], Option<&[u8]>),
+        logged_at: Option<i64>,
+    ) -> Result<Receiver<Answer>, Error> {
+        let (asked, waited) = sync_channel(1);
+        let mut record: BaseRecord<'_, [u8], [u8], Box<SyncSender<Answer>>> =
+            BaseRecord::with_opaque_to(topic, Box::new(asked));
+        record.key = Some(key);
+        record.payload = value;
+        record.partition = partition.map(number);
+        record.timestamp = logged_at;
+        loop {
+            match self.client.send(record) {
+                Ok(()) => return Ok(waited),
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                    super::queues::flushed(self.client.client(), Duration::from_millis(5));
+                    record = back;
+                }
+                Err((error, _)) => return Err(refused(topic, reach::code(&error))),
+            }
+        }
+    }
+
+    fn answer(&self, topic: &str, waited: &Receiver<Answer>) -> Result<(u32, Offset), Error> {
+        match waited.recv_timeout(self.wait) {
+            Ok(Ok(at)) => Ok(at),
+            Ok(Err(code)) => Err(refused(topic, code)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                Err(Error::Unreachable(format!("{topic}: not acknowledged in time")))
+            }
+        }
+    }
+}
+
+fn refused(topic: &str, code: Code) -> Error {
+    match code {
+        Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp | Code::InvalidMessage => {
+            Error::Fatal(format!("{topic}: the record is refused ({code})"))
+        }
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+            Error::Fatal(format!("{topic}: writing is not permitted; grant Write and Describe on the topic {topic}"))
+        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            Error::Fatal(format!("topic {topic} does not exist; `tributary topics create` makes it"))
+        }
+        _ => Error::Unreachable(format!("{topic}: {code}")),
+    }
+}

@@ -1,0 +1,407 @@
+//! A worker's two transactional producers, used in turn.
+//!
+//! A transaction that follows at once on the same transactional id meets the last one's markers and is sent away for 20 ms and
+//! more; on the other id it does not. The next one begins only when the last commit has returned, so there is never more than
+//! one transaction open.
+//!
+//! What is known when something fails depends on how far the transaction got. Until the end of the transaction is asked for,
+//! nothing of it can be in the log, so every failure is [`Error::Aborted`] (or [`Error::Fenced`], if the group has gone on
+//! without this member). From then on only success is certain: everything else is [`Error::Unknown`].
+//!
+//! librdkafka speaks the transaction protocol from before KIP-890, in which a delayed end of a transaction could end the next
+//! one of the same producer. A producer whose commit was slow, or that lost a connection, is therefore replaced before its next
+//! transaction: the new one has a higher epoch, and what is still under way is refused.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::util::Timeout;
+use rdkafka::{ClientContext, TopicPartitionList};
+
+use super::super::{Error, Outgoing, Output, Receipt};
+use super::consumer::number;
+use super::queues;
+use super::reach::{self, Reach};
+use super::settings::Settings;
+
+/// librdkafka's callbacks into a producer.
+#[derive(Default)]
+pub(super) struct Context {
+    transport_failures: AtomicU64,
+    undelivered: Mutex<Option<String>>,
+}
+
+impl Context {
+    fn take_undelivered(&self) -> Option<String> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        reach::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = reach::code(&error);
+        if reach::is_transport(code) {
+            self.transport_failures.fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::warn!(%code, reason, "kafka producer");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
+            undelivered.get_or_insert_with(|| error.to_string());
+        }
+    }
+}
+
+type Client = ThreadedProducer<Context>;
+
+/// One transactional id and the producer that has it.
+struct Slot {
+    id: String,
+    client: Option<Client>,
+    /// Transport failures up to the last time this producer was looked at.
+    failures: u64,
+    renew: bool,
+}
+
+impl Slot {
+    fn new(id: String) -> Self {
+        Self { id, client: None, failures: 0, renew: true }
+    }
+
+    /// A transport failure since the last look.
+    fn broke(&mut self) -> bool {
+        let Some(client) = &self.client else { return true };
+        let failures = client.client().context().transport_failures.load(Ordering::Relaxed);
+        std::mem::replace(&mut self.failures, failures) != failures
+    }
+
+    /// A fresh producer with this id. Settles whatever an earlier life of the id left open.
+    fn start(&mut self, settings: &Settings, reach: &Reach) -> Result<(), Error> {
+        self.client = None; // the old one goes first
+        self.renew = true;
+        let client: Client = settings
+            .producer(&self.id)
+            .create_with_context(Context::default())
+            .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
+        let deadline = Instant::now() + settings.timeouts.request;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match client.init_transactions(left.max(Duration::from_millis(100))) {
+                Ok(()) => break,
+                Err(error) if judge(&error) == Verdict::Again && !left.is_zero() => pause(),
+                Err(error) => return Err(self.refused(&error, reach)),
+            }
+        }
+        reach.answered();
+        self.renew = false;
+        self.failures = client.client().context().transport_failures.load(Ordering::Relaxed);
+        self.client = Some(client);
+        Ok(())
+    }
+
+    fn refused(&self, error: &KafkaError, reach: &Reach) -> Error {
+        let id = &self.id;
+        match reach::code(error) {
+            Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                Error::Fatal(format!("kafka producer: grant Write and Describe on the transactional id {id}"))
+            }
+            Code::InvalidTransactionTimeout => Error::Fatal(
+                "kafka producer: the transaction timeout exceeds the broker's transaction.max.timeout.ms".into(),
+            ),
+            _ => {
+                reach.failed(&format!("init_transactions of {id}: {error}"));
+                Error::Unreachable(format!("init_transactions of {id}: {error}"))
+            }
+        }
+    }
+}
+
+/// What an error of a transactional call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Call again.
+    Again,
+    /// Abort: the transaction failed, the producer did not.
+    Abort,
+    /// The group went on without this member.
+    Zombie,
+    /// Another producer has this transactional id, or the broker gave up this one's transaction.
+    Superseded,
+    /// This producer is of no more use.
+    Broken,
+}
+
+fn judge(error: &KafkaError) -> Verdict {
+    match reach::code(error) {
+        Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId => return Verdict::Zombie,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => return Verdict::Superseded,
+        _ => {}
+    }
+    match error {
+        KafkaError::Transaction(error) if error.is_fatal() => Verdict::Broken,
+        KafkaError::Transaction(error) if error.is_retriable() => Verdict::Again,
+        KafkaError::Transaction(error) if error.txn_requires_abort() => Verdict::Abort,
+        KafkaError::Transaction(_) => Verdict::Broken,
+        _ => Verdict::Abort,
+    }
+}
+
+/// Before a call is made again. Each such call has already waited inside librdkafka.
+fn pause() {
+    thread::sleep(Duration::from_millis(5));
+}
+
+/// A worker's producers, and the transaction open on one of them.
+pub(super) struct Producers {
+    settings: Settings,
+    reach: Arc<Reach>,
+    first: Slot,
+    second: Slot,
+    turn: bool,
+    open: bool,
+    dead_letters: BTreeSet<u32>,
+    superseded: u32,
+    renewals: u64,
+}
+
+/// So many times in a row without a commit between: then it is no accident of timing.
+const SUPERSEDED_AT_MOST: u32 = 5;
+
+impl Producers {
+    /// Both producers, with `init_transactions` done.
+    pub(super) fn open(settings: &Settings, worker: usize, reach: &Arc<Reach>) -> Result<Self, Error> {
+        let id = |which| Slot::new(format!("{}-{}-{worker}-{which}", settings.transactional_prefix, settings.instance));
+        let mut producers = Self {
+            settings: settings.clone(),
+            reach: Arc::clone(reach),
+            first: id("a"),
+            second: id("b"),
+            turn: false,
+            open: false,
+            dead_letters: BTreeSet::new(),
+            superseded: 0,
+            renewals: 0,
+        };
+        producers.recover()?;
+        Ok(producers)
+    }
+
+    /// Replaces both producers.
+    pub(super) fn recover(&mut self) -> Result<(), Error> {
+        self.open = false;
+        // Both old ones go first: nothing of theirs is sent once a new one is there.
+        (self.first.client, self.second.client) = (None, None);
+        self.first.start(&self.settings, &self.reach)?;
+        self.second.start(&self.settings, &self.reach)
+    }
+
+    /// How often a producer was replaced because its last transaction was slow or failed.
+    pub(super) fn renewals(&self) -> u64 {
+        self.renewals
+    }
+
+    /// Asks something of one of the producers' clients.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(&rdkafka::client::Client<Context>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let client = self.first.client.as_ref().or(self.second.client.as_ref());
+        question(client.ok_or_else(|| Error::Unreachable("no producer".into()))?.client())
+    }
+
+    fn slot(&mut self) -> &mut Slot {
+        if self.turn { &mut self.second } else { &mut self.first }
+    }
+
+    fn client(&self) -> Result<&Client, Error> {
+        let slot = if self.turn { &self.second } else { &self.first };
+        slot.client.as_ref().filter(|_| self.open).ok_or_else(|| Error::Aborted("no transaction is open".into()))
+    }
+
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
+        if self.open {
+            return Err(Error::Fatal("a transaction is open already".into()));
+        }
+        self.turn = !self.turn;
+        self.dead_letters.clear();
+        let slot = if self.turn { &mut self.second } else { &mut self.first };
+        if slot.broke() || slot.renew {
+            tracing::info!(id = slot.id, "new transactional producer");
+            self.renewals += 1;
+            slot.start(&self.settings, &self.reach)?;
+        }
+        let client = slot.client.as_ref().ok_or_else(|| Error::Unreachable("no producer".into()))?;
+        let _: Option<String> = client.client().context().take_undelivered();
+        if let Err(error) = client.begin_transaction() {
+            slot.renew = true;
+            return Err(Error::Aborted(format!("begin: {error}")));
+        }
+        self.open = true;
+        Ok(())
+    }
+
+    pub(super) fn produce(&mut self, outgoing: &Outgoing<'_>) -> Result<(), Error> {
+        let client = self.client()?;
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(self.settings.topics.output(outgoing.output)).partition(number(outgoing.partition));
+        (record.key, record.payload) = (outgoing.key, outgoing.value);
+        if !outgoing.headers.is_empty() {
+            let room = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+            record.headers = Some(outgoing.headers.iter().fold(room, |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(*value) })
+            }));
+        }
+        loop {
+            match client.send(record) {
+                Ok(()) => break,
+                // A record that cannot be delivered fails in the end, so the queue does get shorter.
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                    queues::flushed(client.client(), Duration::from_millis(2));
+                    record = back;
+                }
+                Err((error, _)) => return Err(self.give_up(Verdict::Abort, format!("produce: {error}"))),
+            }
+        }
+        if outgoing.output == Output::DeadLetter {
+            self.dead_letters.insert(outgoing.partition);
+        }
+        Ok(())
+    }
+
+    /// Commits the open transaction with these offsets, in the name of this member of the group.
+    pub(super) fn commit(
+        &mut self,
+        offsets: &TopicPartitionList,
+        member: &ConsumerGroupMetadata,
+    ) -> Result<Receipt, Error> {
+        let started = Instant::now();
+        loop {
+            match self.client()?.send_offsets_to_transaction(offsets, member, Timeout::Never) {
+                Ok(()) => break,
+                Err(error) => match judge(&error) {
+                    Verdict::Again => pause(),
+                    verdict => return Err(self.give_up(verdict, format!("offsets: {error}"))),
+                },
+            }
+        }
+        let client = self.client()?;
+        while !queues::flushed(client.client(), Duration::from_secs(1)) {}
+        if let Some(reason) = client.client().context().take_undelivered() {
+            return Err(self.give_up(Verdict::Abort, format!("delivery: {reason}")));
+        }
+        self.end(started)
+    }
+
+    /// Asks for the end of the transaction. Before this nothing of it was in the log; after it only success is certain.
+    fn end(&mut self, started: Instant) -> Result<Receipt, Error> {
+        let slow = self.settings.socket_timeout() / 2;
+        let outcome = loop {
+            match self.client()?.commit_transaction(Timeout::Never) {
+                Err(error) if judge(&error) == Verdict::Again => pause(),
+                outcome => break outcome,
+            }
+        };
+        self.open = false;
+        let slot = self.slot();
+        slot.renew |= slot.broke() || started.elapsed() > slow;
+        match outcome {
+            Ok(()) => {
+                self.superseded = 0;
+                self.reach.answered();
+                Ok(self.receipt())
+            }
+            Err(error) => {
+                (self.first.renew, self.second.renew) = (true, true);
+                Err(self.superseded(judge(&error), &error.to_string()).unwrap_or_else(|| Error::Unknown(error.to_string())))
+            }
+        }
+    }
+
+    /// The last stable offset of each dead-letter partition that got records: that is behind them, or where the transaction's
+    /// marker is not written yet, before them; never behind a later transaction's.
+    fn receipt(&self) -> Receipt {
+        let slot = if self.turn { &self.second } else { &self.first };
+        let topic = self.settings.topics.output(Output::DeadLetter);
+        let next = |partition: &u32| {
+            let client = slot.client.as_ref()?;
+            let ends = client.client().fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
+            ends.ok().map(|(_, end)| (*partition, end))
+        };
+        Receipt { dead_letters_next: self.dead_letters.iter().filter_map(next).collect() }
+    }
+
+    /// Drops the open transaction, whose end was not asked for.
+    pub(super) fn abort(&mut self) -> Result<(), Error> {
+        if !self.open {
+            return Ok(());
+        }
+        loop {
+            match self.client()?.abort_transaction(Timeout::Never) {
+                Ok(()) => break,
+                Err(error) if judge(&error) == Verdict::Again => pause(),
+                Err(error) => {
+                    // The next producer of this id aborts it as it starts.
+                    tracing::warn!(%error, "abort failed: new producer");
+                    self.slot().renew = true;
+                    break;
+                }
+            }
+        }
+        self.open = false;
+        Ok(())
+    }
+
+    /// The error of a transaction that failed before its end was asked for, after dropping it.
+    pub(super) fn give_up_as_zombie(&mut self, why: &str) -> Error {
+        self.give_up(Verdict::Zombie, why.into())
+    }
+
+    fn give_up(&mut self, verdict: Verdict, why: String) -> Error {
+        if matches!(verdict, Verdict::Superseded | Verdict::Broken) {
+            self.slot().renew = true;
+            self.open = false;
+        } else if let Err(error) = self.abort() {
+            return error;
+        }
+        if let Some(error) = self.superseded(verdict, &why) {
+            return error;
+        }
+        match verdict {
+            Verdict::Zombie => Error::Fenced(why),
+            _ => Error::Aborted(why),
+        }
+    }
+
+    /// Counts how often another producer took the id. A transaction that timed out on the broker looks the same, so it is
+    /// fatal only when it goes on.
+    fn superseded(&mut self, verdict: Verdict, why: &str) -> Option<Error> {
+        if verdict != Verdict::Superseded {
+            return None;
+        }
+        self.superseded += 1;
+        (self.superseded >= SUPERSEDED_AT_MOST).then(|| {
+            Error::Fatal(format!(
+                "transactional id {}: taken by another process again and again ({why}); give each instance its own name",
+                self.slot().id
+            ))
+        })
+    }
+}

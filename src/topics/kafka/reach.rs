@@ -1,0 +1,90 @@
+//! Whether the brokers answer, as readiness asks it, and the way of librdkafka's log lines into ours.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// Whether the brokers answer. Shared by a worker's clients and whoever asks how it is.
+#[derive(Debug)]
+pub struct Reach(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    answered: Instant,
+    trouble: Option<String>,
+}
+
+impl Reach {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State { answered: Instant::now(), trouble: None }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner) // two plain values: never half written
+    }
+
+    /// A broker answered just now.
+    pub(super) fn answered(&self) {
+        let mut state = self.state();
+        state.answered = Instant::now();
+        if let Some(trouble) = state.trouble.take() {
+            tracing::info!(%trouble, "kafka answers again");
+        }
+    }
+
+    /// No broker answers.
+    pub(super) fn failed(&self, trouble: &str) {
+        let mut state = self.state();
+        if state.trouble.is_none() {
+            tracing::warn!(trouble, "kafka does not answer");
+            state.trouble = Some(trouble.to_owned());
+        }
+    }
+
+    /// How long ago a broker last answered a question of ours.
+    pub fn silence(&self) -> Duration {
+        self.state().answered.elapsed()
+    }
+
+    /// Nothing while the brokers answer, else what is wrong.
+    pub fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
+    }
+}
+
+/// Whether an error says that a connection, not a request, failed.
+pub(super) fn is_transport(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::NetworkException
+            | Code::RequestTimedOut
+            | Code::SSL
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::WaitingForCoordinator
+    )
+}
+
+/// The code of an error; [`Code::Fail`] if it has none.
+pub(super) fn code(error: &KafkaError) -> Code {
+    error.rdkafka_error_code().unwrap_or(Code::Fail)
+}
+
+/// A line of librdkafka's own log.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::error!(target: "librdkafka", facility, "{line}");
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+    }
+}

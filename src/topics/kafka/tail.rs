@@ -1,0 +1,76 @@
+//! Reading the rows of `attributions`, committed ones only: as they come, or a partition whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use super::control::Entry;
+use super::super::{Error, Offset};
+use super::reach::Reach;
+use super::reader::{Event, Reader};
+use super::settings::Settings;
+
+/// Where a tail begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// With the oldest rows still there.
+    Beginning,
+    /// With what comes from now on.
+    End,
+}
+
+/// Follows every partition of a topic.
+pub struct Tail {
+    reader: Reader,
+    reach: Arc<Reach>,
+    partitions: u32,
+}
+
+impl Tail {
+    /// Begins to follow a topic.
+    pub fn open(settings: &Settings, topic: &str, from: From) -> Result<Self, Error> {
+        settings.validate()?;
+        let reach = Arc::new(Reach::new());
+        let mut reader = Reader::open(settings, "tail", topic, &reach)?;
+        let partitions = reader.partitions()?;
+        let begin = (0..partitions).map(|partition| {
+            let (start, end) = reader.bounds(partition)?;
+            Ok((partition, if from == From::Beginning { start } else { end }))
+        });
+        let begin: Vec<(u32, Offset)> = begin.collect::<Result<_, Error>>()?;
+        reader.assign(&begin)?;
+        Ok(Self { reader, reach, partitions })
+    }
+
+    /// How many partitions the topic has.
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// Hands out what has come, in order within each partition, waiting up to `wait` for it. Whether there was anything.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when no broker answers; poll again.
+    pub fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
+        let mut any = false;
+        self.reader.poll(wait, &mut |partition, event| {
+            if let Event::Record(message) = event {
+                any = true;
+                each(Entry::of(partition, message));
+            }
+        })?;
+        match self.reach.trouble() {
+            Some(trouble) if !any => Err(Error::Unreachable(trouble)),
+            _ => Ok(any),
+        }
+    }
+
+    /// Hands out a partition from its oldest record to its end as it is now, in order; the last record of a key is what the
+    /// compacted topic says of it. Returns the offset behind the last record. Ends the following of this topic: polled after
+    /// it, this hands out nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when the end is not reached in time; what was handed out counts nothing then.
+    pub fn read_whole(&mut self, partition: u32, each: &mut dyn FnMut(Entry<'_>)) -> Result<Offset, Error> {
+        self.reader.read_to_end(partition, 0, &mut |message| each(Entry::of(partition, message)))
+    }
+}

@@ -1,0 +1,171 @@
+//! A broker that is slow, away, killed, or that gives a transaction up. Each test has a broker of its own.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tributary::topics::{Error, Input, Output, PerInput, TopicLog};
+
+use crate::broker::Broker;
+use crate::worker::{Worker, append, both, eventually, offsets, row, rows, settings};
+
+#[test]
+fn a_slow_commit_gets_its_answer_and_its_producer_is_replaced() {
+    let broker = Broker::start("slow");
+    let mut settings = settings(broker.address(), "slow", 1);
+    settings.timeouts.transaction = Duration::from_secs(4);
+    let mut worker = Worker::with_partitions(&settings, 0, 1);
+    let commit = |worker: &mut Worker, next: i64, pause: Duration| {
+        worker.log.begin().unwrap();
+        worker.log.produce(row(0, next.to_string().as_bytes())).unwrap();
+        if !pause.is_zero() {
+            broker.act("pause");
+        }
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(pause);
+                if !pause.is_zero() {
+                    broker.act("resume");
+                }
+            });
+            worker.log.commit(&offsets(0, both(next))).unwrap();
+        });
+    };
+    for next in 1..=4 {
+        commit(&mut worker, next, Duration::ZERO);
+    }
+    assert_eq!(worker.log.renewals(), 0);
+    commit(&mut worker, 5, Duration::from_millis(2500));
+    commit(&mut worker, 6, Duration::ZERO);
+    assert_eq!(worker.log.renewals(), 0, "the other producer was not slow");
+    commit(&mut worker, 7, Duration::ZERO);
+    assert_eq!(worker.log.renewals(), 1);
+    let values: Vec<String> = rows(&settings, Output::Attributions).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, (1..=7).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_transaction_that_the_broker_gave_up_is_aborted_and_the_next_one_works() {
+    let broker = Broker::start("timed-out");
+    let mut settings = settings(broker.address(), "timed-out", 1);
+    settings.timeouts.transaction = Duration::from_secs(1);
+    let mut worker = Worker::with_partitions(&settings, 0, 1);
+    worker.log.begin().unwrap();
+    worker.log.produce(row(0, b"given up")).unwrap();
+    thread::sleep(Duration::from_secs(4)); // the broker looks every second
+    let error = worker.log.commit(&offsets(0, both(1))).unwrap_err();
+    assert!(matches!(error, Error::Aborted(_)), "{error:?}");
+    assert_eq!(worker.log.committed(0).unwrap().touchpoints, None);
+    for next in 1..=4 {
+        worker.log.begin().unwrap();
+        worker.log.produce(row(0, b"kept")).unwrap();
+        worker.log.commit(&offsets(0, both(next))).unwrap();
+    }
+    let rows = rows(&settings, Output::Attributions);
+    assert_eq!(rows, vec![(0, "kept".to_owned()); 4]);
+}
+
+#[test]
+fn a_broker_that_is_away_is_told_of_and_found_again() {
+    let broker = Broker::start("away");
+    let mut settings = settings(broker.address(), "away", 1);
+    settings.timeouts.request = Duration::from_secs(2);
+    let mut worker = Worker::with_partitions(&settings, 0, 1);
+    let reach = worker.log.reach();
+    assert_eq!(reach.trouble(), None);
+    broker.act("kill9");
+    let error = eventually("an error", Duration::from_secs(20), || worker.log.poll(Duration::from_millis(100)).err());
+    assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+    assert!(reach.trouble().is_some());
+    let error = worker.log.committed(0).unwrap_err();
+    assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+    let error = worker.log.bounds(0, Input::Touchpoints).unwrap_err();
+    assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+
+    broker.start_again();
+    eventually("the broker found again", Duration::from_secs(30), || {
+        worker.log.poll(Duration::from_millis(100)).is_ok().then_some(())
+    });
+    assert_eq!(reach.trouble(), None);
+    append(&settings, Input::Conversions, 0, 10);
+    eventually("records read again", Duration::from_secs(30), || {
+        drop(worker.step());
+        (worker.handled == 10).then_some(())
+    });
+}
+
+/// What an engine does after an error: the committed offsets are the truth.
+fn settle(worker: &mut Worker, error: &Error) {
+    match error {
+        Error::Unreachable(_) | Error::Fenced(_) => {}
+        Error::Aborted(_) | Error::Unknown(_) => {
+            if matches!(error, Error::Unknown(_)) {
+                eventually("recovery", Duration::from_secs(60), || worker.log.recover().ok());
+            }
+            let partitions: Vec<u32> = worker.next.keys().copied().collect();
+            for partition in partitions {
+                let committed =
+                    eventually("committed offsets", Duration::from_secs(60), || worker.log.committed(partition).ok());
+                let next = PerInput::from_fn(|input| committed.get(input).as_ref().map_or(0, |at| at.next));
+                if worker.log.seek(partition, next).is_ok() {
+                    worker.next.insert(partition, next);
+                }
+            }
+        }
+        Error::Fatal(words) => panic!("{words}"),
+    }
+}
+
+#[test]
+fn every_record_is_answered_once_over_a_broker_that_is_killed_again_and_again() {
+    let broker = Broker::start("killed");
+    let mut settings = settings(broker.address(), "killed", 2);
+    settings.timeouts.request = Duration::from_secs(3);
+    let mut worker = Worker::with_partitions(&settings, 0, 2);
+    let mut appended = 0;
+    let mut errors = BTreeMap::<String, usize>::new();
+    for round in 0..4_u64 {
+        for input in Input::ALL {
+            for partition in 0..2 {
+                append(&settings, input, partition, 500);
+            }
+        }
+        appended += 2000;
+        thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                thread::sleep(Duration::from_millis(40 + round * 23));
+                broker.act("kill9");
+                broker.start_again();
+            });
+            let deadline = Instant::now() + Duration::from_secs(90);
+            let mut quiet = Instant::now();
+            let mut before = worker.handled;
+            // Until the broker is back and nothing new has come for a while.
+            while !killer.is_finished() || quiet.elapsed() < Duration::from_secs(2) {
+                assert!(Instant::now() < deadline, "round {round}: {errors:?}");
+                if let Err(error) = step(&mut worker) {
+                    *errors.entry(format!("{error:.60}")).or_default() += 1;
+                    settle(&mut worker, &error);
+                    quiet = Instant::now();
+                }
+                if worker.handled != before {
+                    before = worker.handled;
+                    quiet = Instant::now();
+                }
+            }
+        });
+    }
+    let rows = rows(&settings, Output::Attributions);
+    let mut count = BTreeMap::<&(u32, String), usize>::new();
+    for row in &rows {
+        *count.entry(row).or_default() += 1;
+    }
+    assert!(count.values().all(|count| *count == 4), "each was appended four times: {errors:?}");
+    assert_eq!(rows.len(), appended, "{errors:?}");
+}
+
+/// A step of small transactions, so that a kill meets one.
+fn step(worker: &mut Worker) -> Result<(), Error> {
+    worker.try_take(Duration::from_millis(5))?;
+    worker.answer_some(20)
+}

@@ -1,0 +1,99 @@
+//! The group: who has which partition, and that the inputs of one number stay together.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tributary::topics::{Input, Output, TopicLog};
+
+use crate::broker::Broker;
+use crate::worker::{METADATA, Worker, append, eventually, offsets, rows, settings};
+
+#[test]
+fn two_members_and_a_rebalance_between_answer_every_record_once() {
+    let broker = Broker::shared();
+    let settings = settings(broker.address(), "two-members", 4);
+    for input in Input::ALL {
+        for partition in 0..4 {
+            append(&settings, input, partition, 100);
+        }
+    }
+    let mut first = Worker::with_partitions(&settings, 0, 4);
+    eventually("half of the records", Duration::from_secs(30), || {
+        first.step().unwrap();
+        (first.handled >= 400).then_some(())
+    });
+
+    let mut second = Worker::join(&settings, 1);
+    eventually("two partitions each", Duration::from_secs(30), || {
+        first.step().unwrap();
+        second.step().unwrap();
+        (first.next.len() == 2 && second.next.len() == 2).then_some(())
+    });
+    for input in Input::ALL {
+        for partition in 0..4 {
+            append(&settings, input, partition, 100);
+        }
+    }
+    eventually("all records", Duration::from_secs(30), || {
+        first.step().unwrap();
+        second.step().unwrap();
+        (first.handled + second.handled >= 1600).then_some(())
+    });
+    assert!(second.handled >= 400, "the second member answered only {}", second.handled);
+
+    let rows = rows(&settings, Output::Attributions);
+    assert_eq!(rows.len(), 1600);
+    for input in Input::ALL {
+        for partition in 0..4 {
+            for n in 0..100 {
+                let value = format!("{}-{partition}-{n}", input.name());
+                let there = rows.iter().filter(|row| **row == (partition, value.clone())).count();
+                assert_eq!(there, 2, "{value}"); // it was appended twice
+            }
+        }
+    }
+    let parts: BTreeSet<u32> = first.next.keys().chain(second.next.keys()).copied().collect();
+    assert_eq!(parts.len(), 4, "no partition has two owners");
+}
+
+#[test]
+fn a_member_that_comes_back_under_its_name_goes_on_where_it_was() {
+    let broker = Broker::shared();
+    let settings = settings(broker.address(), "comes-back", 2);
+    for input in Input::ALL {
+        append(&settings, input, 0, 10);
+    }
+    let mut worker = Worker::with_partitions(&settings, 0, 2);
+    eventually("all records", Duration::from_secs(30), || {
+        worker.step().unwrap();
+        (worker.handled == 20).then_some(())
+    });
+    drop(worker);
+
+    append(&settings, Input::Conversions, 0, 5);
+    let mut again = Worker::with_partitions(&settings, 0, 2);
+    let committed = again.log.committed(0).unwrap();
+    for input in Input::ALL {
+        let at = committed.get(input).clone().unwrap();
+        assert_eq!((at.next, at.metadata.as_str()), (10, METADATA));
+    }
+    assert_eq!(again.log.committed(1).unwrap().touchpoints, None, "nothing was ever committed there");
+    eventually("the new records", Duration::from_secs(30), || {
+        again.step().unwrap();
+        (again.handled >= 5).then_some(())
+    });
+    assert_eq!(rows(&settings, Output::Attributions).len(), 25);
+}
+
+#[test]
+fn a_partition_that_is_not_ones_own_cannot_be_committed() {
+    let broker = Broker::shared();
+    let settings = settings(broker.address(), "not-ones-own", 1);
+    let mut worker = Worker::with_partitions(&settings, 0, 1);
+    worker.log.begin().unwrap();
+    let refused = worker.log.commit(&offsets(7, worker.next[&0])).unwrap_err();
+    assert!(matches!(refused, tributary::topics::Error::Fenced(_)), "{refused}");
+    // The producer is as good as before.
+    worker.log.begin().unwrap();
+    worker.log.commit(&offsets(0, worker.next[&0])).unwrap();
+}

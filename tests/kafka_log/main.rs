@@ -1,0 +1,16 @@
+//! The Kafka log against a real broker: what the engine rests on, one promise a test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../support/broker.rs"]
+mod broker;
+
+mod control;
+mod faults;
+mod group;
+mod mock;
+mod reading;
+mod topics;
+mod transactions;
+mod worker;
+mod zombie;

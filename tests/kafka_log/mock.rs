@@ -1,0 +1,89 @@
+//! Errors that a real broker cannot be made to answer, from librdkafka's mock cluster. It does not keep offsets that were sent
+//! in a transaction, so nothing but the outcome of each call is asserted here.
+
+use std::time::Duration;
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Answer};
+use tributary::topics::kafka::Settings;
+use tributary::topics::{Error, TopicLog};
+
+use crate::worker::{Worker, bare_settings, both, offsets, row};
+
+fn cluster(test: &str) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, Settings) {
+    let mock = MockCluster::new(1).unwrap();
+    let settings = bare_settings(&mock.bootstrap_servers(), test);
+    let names = &settings.topics;
+    for topic in [&names.touchpoints, &names.conversions, &names.attributions, &names.dead_letter] {
+        mock.create_topic(topic, 1, 1).unwrap();
+    }
+    (mock, settings)
+}
+
+fn transact(worker: &mut Worker, before_commit: impl FnOnce()) -> Result<(), Error> {
+    worker.log.begin()?;
+    worker.log.produce(row(0, b"row"))?;
+    before_commit();
+    worker.log.commit(&offsets(0, both(1))).map(drop)
+}
+
+#[test]
+fn each_answer_of_a_broker_has_its_meaning() {
+    let (mock, mut settings) = cluster("answers");
+    settings.timeouts.request = Duration::from_secs(5);
+    let mut worker = Worker::with_partitions(&settings, 0, 1);
+    transact(&mut worker, || {}).unwrap();
+
+    // Retriable: asked again until it is done.
+    let again = [
+        Answer::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        Answer::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+        Answer::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS,
+    ];
+    transact(&mut worker, || mock.request_errors(Api::EndTxn, &again)).unwrap();
+
+    // The end was asked for, and what became of it is not known.
+    for answer in [Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Answer::RD_KAFKA_RESP_ERR_UNKNOWN] {
+        let error = transact(&mut worker, || mock.request_errors(Api::EndTxn, &[answer])).unwrap_err();
+        assert!(matches!(error, Error::Unknown(_)), "{answer:?}: {error:?}");
+        worker.log.recover().unwrap();
+        transact(&mut worker, || {}).unwrap();
+    }
+
+    // The group went on.
+    for answer in [
+        Answer::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+        Answer::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+        Answer::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
+    ] {
+        let error = transact(&mut worker, || mock.request_errors(Api::TxnOffsetCommit, &[answer])).unwrap_err();
+        assert!(matches!(error, Error::Fenced(_)), "{answer:?}: {error:?}");
+        transact(&mut worker, || {}).unwrap();
+    }
+
+    // Before the end was asked for: aborted, and the next one works, if need be on a new producer.
+    for (api, answer) in [
+        (Api::TxnOffsetCommit, Answer::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED),
+        (Api::TxnOffsetCommit, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH),
+        (Api::AddOffsetsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE),
+        (Api::AddOffsetsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING),
+    ] {
+        let error = transact(&mut worker, || mock.request_errors(api, &[answer])).unwrap_err();
+        assert!(matches!(error, Error::Aborted(_)), "{api:?} {answer:?}: {error:?}");
+        transact(&mut worker, || {}).unwrap();
+    }
+}
+
+#[test]
+fn a_transactional_id_that_is_taken_again_and_again_is_fatal() {
+    let (mock, settings) = cluster("taken");
+    let mut worker = Worker::with_partitions(&settings, 0, 1);
+    let taken = [Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH];
+    let mut errors = Vec::new();
+    for _ in 0..5 {
+        errors.push(transact(&mut worker, || mock.request_errors(Api::TxnOffsetCommit, &taken)).unwrap_err());
+    }
+    let last = errors.pop().unwrap();
+    assert!(matches!(&last, Error::Fatal(words) if words.contains("its own name")), "{last:?}");
+    assert!(errors.iter().all(|error| matches!(error, Error::Aborted(_))), "{errors:?}");
+}

@@ -1,0 +1,75 @@
+//! A real Apache Kafka broker for tests, run by `deploy/local/kafka.sh`: on a free port, in a folder of its own, and gone when
+//! this process is gone.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// A running broker. Stopped and removed on drop.
+pub struct Broker {
+    dir: PathBuf,
+    address: String,
+}
+
+impl Broker {
+    /// The broker that the tests of this process share; whoever holds it last stops it.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(broker) = shared.upgrade() {
+            return broker;
+        }
+        let broker = Arc::new(Self::start("shared"));
+        *shared = Arc::downgrade(&broker);
+        broker
+    }
+
+    /// A broker of one test's own, to pause and to kill.
+    pub fn start(name: &str) -> Self {
+        script("fetch.sh", &["kafka"]);
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broker-{name}-{}", id()));
+        drop(std::fs::remove_dir_all(&dir)); // of an earlier process with the same number
+        let owner = id().to_string();
+        let address =
+            script("kafka.sh", &["start", "--dir", dir.to_str().unwrap(), "--port", "0", "--owner", &owner]);
+        Self { dir, address }
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Does something to the process: `pause`, `resume`, `kill9`, `restart`, `stop`.
+    pub fn act(&self, action: &str) {
+        script("kafka.sh", &[action, "--dir", self.dir.to_str().unwrap()]);
+    }
+
+    /// Starts it again after it was killed or stopped, on the same port and data.
+    pub fn start_again(&self) {
+        let owner = id().to_string();
+        let address = script("kafka.sh", &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner]);
+        assert_eq!(address, self.address);
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let script = root().join("deploy/local/kafka.sh");
+        drop(Command::new(script).args(["kill9", "--dir"]).arg(&self.dir).output());
+        drop(std::fs::remove_dir_all(&self.dir));
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a script and returns what it printed. A test without its broker fails with the script's own words.
+fn script(name: &str, arguments: &[&str]) -> String {
+    let path = root().join("deploy/local").join(name);
+    let output = Command::new(&path).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "deploy/local/{name} {}: {words}", arguments.join(" "));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
