@@ -44,6 +44,11 @@ pub(super) async fn startupz(Extract(state): Extract<State>) -> Response {
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "probes",
     responses((status = 200, description = "Metrics", content_type = "text/plain; version=0.0.4", body = String)))]
 pub(super) async fn metrics(Extract(state): Extract<State>) -> Result<Response, Problem> {
+    let reader = state.reader.clone();
+    // Beside the reads of callers, who must not be able to keep a scrape waiting.
+    if let Ok(Ok(freshness)) = tokio::task::spawn_blocking(move || reader.freshness()).await {
+        state.metrics.stream.adjustments_waiting.set(freshness.waiting());
+    }
     let text = state.metrics.render(&state.health).map_err(|error| {
         tracing::error!(%error, "metrics cannot be written");
         Problem::of(Code::Internal)

@@ -16,6 +16,9 @@ pub struct Applied {
     pub applied: PerInput<Offset>,
     /// The greatest log timestamp applied, in milliseconds; 0 before the first record.
     pub as_of: Millis,
+    /// Adjustments whose conversion has not come yet.
+    #[serde(default)]
+    pub waiting: i64,
 }
 
 /// How fresh an answer is.
@@ -30,6 +33,7 @@ impl Freshness {
         let nothing = Applied {
             applied: PerInput::default(),
             as_of: 0,
+            waiting: 0,
         };
         let applied = match view.meta()? {
             None => nothing,
@@ -60,6 +64,11 @@ impl Freshness {
         text
     }
 
+    /// Adjustments that wait for their conversion, over all partitions of the answer.
+    pub fn waiting(&self) -> i64 {
+        self.by_partition.values().map(|applied| applied.waiting).sum()
+    }
+
     /// The partitions that answered.
     pub fn partitions(&self) -> impl Iterator<Item = u32> {
         self.by_partition.keys().copied()
@@ -77,6 +86,7 @@ mod tests {
                 conversions,
             },
             as_of,
+            waiting: 2,
         }
     }
 
@@ -92,6 +102,6 @@ mod tests {
         };
         assert_eq!(freshness.as_of(), Some(3_000));
         assert_eq!(freshness.position(), "0:12:4,3:7:0,9:0:0");
-        assert_eq!(Freshness::default().as_of(), None);
+        assert_eq!((freshness.waiting(), Freshness::default().as_of()), (6, None));
     }
 }

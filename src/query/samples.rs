@@ -76,7 +76,8 @@ impl Shop {
     fn write(&self, partition: u32, count: impl FnOnce(&mut PerInput<i64>), fill: impl FnOnce(&mut Batch)) {
         let mut applied = self.applied.lock().unwrap();
         count(&mut applied);
-        let meta = serde_json::json!({ "applied": *applied, "as_of": EPOCH + 5_000, "rules": "beside it" });
+        let meta =
+            serde_json::json!({ "applied": *applied, "as_of": EPOCH + 5_000, "waiting": 3, "rules": "beside it" });
         let mut batch = Batch::new();
         fill(&mut batch);
         batch.set_meta(meta.to_string().as_bytes());

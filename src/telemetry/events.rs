@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tracing::{Span, debug, error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::Metrics;
+use super::{Metrics, traces};
 
 /// The group gave this worker a partition.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +112,7 @@ pub struct BatchCommitted {
 }
 
 impl BatchCommitted {
-    /// Log line, metrics, and the fields of the batch's span.
+    /// Log line and metrics.
     pub fn emit(self, metrics: &Metrics) {
         let stream = &metrics.stream;
         let records = self.touchpoints + self.conversions;
@@ -137,10 +137,6 @@ impl BatchCommitted {
         stream.misplaced.inc_by(self.misplaced);
         #[allow(clippy::cast_precision_loss)] // a batch has far fewer than 2^52 records
         stream.batch_records.observe(records as f64);
-        Span::current()
-            .record("records", records)
-            .record("rows", rows)
-            .record("set_aside", self.set_aside);
         debug!(records, rows, set_aside = self.set_aside, "batch committed");
     }
 }
@@ -150,14 +146,21 @@ impl BatchCommitted {
 pub struct TransactionCommitted {
     /// From begin to the commit's answer.
     pub took: Duration,
+    /// Records written in it.
+    pub records: u64,
 }
 
 impl TransactionCommitted {
-    /// Log line and metric.
+    /// Log line, metrics and span.
     pub fn emit(self, metrics: &Metrics) {
+        traces::transaction(self.took, self.records);
         metrics.stream.committed.inc();
         metrics.stream.transaction_seconds.observe(self.took.as_secs_f64());
-        debug!(seconds = self.took.as_secs_f64(), "transaction committed");
+        debug!(
+            records = self.records,
+            seconds = self.took.as_secs_f64(),
+            "transaction committed"
+        );
     }
 }
 
@@ -377,6 +380,7 @@ mod tests {
         .emit(&metrics);
         TransactionCommitted {
             took: Duration::from_millis(7),
+            records: 60,
         }
         .emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();

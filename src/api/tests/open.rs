@@ -56,6 +56,7 @@ async fn probes_answer_from_health_and_say_why_not() {
 #[tokio::test]
 async fn metrics_count_requests_by_route_and_never_by_path() {
     let bench = Bench::open();
+    bench.shop.convert("c1", "ann", 1, None);
     open(&bench, "GET", "/v1/users/somebody-secret/journey").await;
     open(&bench, "GET", "/no/such/route").await;
     open(&bench, "BREW", "/livez").await;
@@ -68,6 +69,7 @@ async fn metrics_count_requests_by_route_and_never_by_path() {
         format!("{count}{{method=\"GET\",route=\"unmatched\",status=\"404\"}} 1"),
         format!("{count}{{method=\"other\",route=\"/livez\",status=\"405\"}} 1"),
         "tributary_http_requests_in_flight 1".to_owned(),
+        "tributary_adjustments_waiting 3".to_owned(),
     ] {
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }
