@@ -74,7 +74,7 @@ impl Partition {
                 detail: e.to_string(),
             })?;
         }
-        let options = shared.options().map_err(|e| failed(&e))?;
+        let options = shared.options(dir).map_err(|e| failed(&e))?;
         let db = DB::open(&options, dir).map_err(|e| failed(&e))?;
         let partition = Self {
             db,

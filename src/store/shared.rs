@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, Env, LogLevel, Options, SliceTransform, WriteBufferManager,
-    WriteOptions,
+    BlockBasedOptions, Cache, DBCompressionType, Env, InfoLogger, LogLevel, Options, SliceTransform,
+    WriteBufferManager, WriteOptions,
 };
 
 use super::Error;
@@ -51,6 +51,11 @@ impl Budget {
     /// the same time would flush one another all the time.
     fn memtable_bytes(&self) -> usize {
         (self.unflushed_bytes() / 4).clamp(MIB, 64 * MIB)
+    }
+
+    /// A memtable's filter is allocated with it, whatever comes into it: at 10 bits each, 64 KiB answer for 50,000 users.
+    fn memtable_filter_bytes(&self) -> usize {
+        (self.unflushed_bytes() / self.partitions.max(1) / 16).clamp(16 * KIB, 512 * KIB)
     }
 
     /// RocksDB opens at least ten tables whatever it is told.
@@ -133,8 +138,8 @@ impl Shared {
         self.in_memory
     }
 
-    /// The options of one partition.
-    pub(super) fn options(&self) -> Result<Options, rocksdb::Error> {
+    /// The options of the partition in `dir`.
+    pub(super) fn options(&self, dir: &Path) -> Result<Options, rocksdb::Error> {
         // The one option that the binding has no setter for; it must come first, the text makes new options.
         let mut options = if self.budget.lose_unflushed_on_close {
             Options::default().get_options_from_string("avoid_flush_during_shutdown=true")?
@@ -143,6 +148,7 @@ impl Shared {
         };
         options.create_if_missing(true);
         options.set_env(&self.env);
+        options.set_info_logger(logger(dir));
         options.set_write_buffer_manager(&self.unflushed);
         self.memtables(&mut options);
         self.tables(&mut options);
@@ -158,8 +164,7 @@ impl Shared {
         // One writer a partition, and its batches are sorted: each insert starts where the last one ended.
         options.set_allow_concurrent_memtable_write(false);
         options.set_prefix_extractor(SliceTransform::create_fixed_prefix(keys::PREFIX));
-        // The memtable's filter is allocated with it, so it has a fixed size: about 10 bits for each of 100,000 prefixes.
-        options.set_memtable_prefix_bloom_ratio((128 * KIB) as f64 / size as f64);
+        options.set_memtable_prefix_bloom_ratio(self.budget.memtable_filter_bytes() as f64 / size as f64);
     }
 
     fn tables(&self, options: &mut Options) {
@@ -191,11 +196,19 @@ impl Shared {
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
         options.set_bytes_per_sync(MIB as u64); // no burst of dirty pages at the end of a table
-        options.set_keep_log_file_num(2);
-        options.set_max_log_file_size(MIB);
-        options.set_log_level(LogLevel::Warn);
         options.set_max_manifest_file_size(4 * MIB);
     }
+}
+
+/// What RocksDB has to say goes where everything else of this process goes: a file of its own in every folder would cost
+/// 50 KiB and a handle for each partition.
+fn logger(dir: &Path) -> InfoLogger {
+    let dir = dir.display().to_string();
+    InfoLogger::new_callback_logger(LogLevel::Warn, move |level, text| match level {
+        LogLevel::Warn => tracing::warn!(target: "rocksdb", dir, "{text}"),
+        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", dir, "{text}"),
+        LogLevel::Debug | LogLevel::Info | LogLevel::Header => {}
+    })
 }
 
 /// How batches are written: the log of inputs is the write-ahead log.

@@ -194,7 +194,7 @@ fn another_format_is_refused() {
     let unlogged = crate::store::shared::unlogged();
     for (key, value) in [(b"f", "2"), (b"z", "something")] {
         let folder = dir.path().join(value);
-        let db = rocksdb::DB::open(&shared.options().unwrap(), &folder).unwrap();
+        let db = rocksdb::DB::open(&shared.options(&folder).unwrap(), &folder).unwrap();
         db.put_opt(key, value, &unlogged).unwrap();
         drop(db);
         let opened = Partition::open(&shared, &folder);
