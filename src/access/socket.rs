@@ -234,7 +234,7 @@ pub fn tail_rows(folder: &Path, beginning: bool, out: &mut impl Write) -> Result
         path: path.display().to_string(),
         source,
     })?;
-    let mut copy = || -> std::io::Result<()> {
+    let copy = || -> std::io::Result<()> {
         let mut text = serde_json::to_vec(&Request::Tail { beginning })?;
         text.push(b'\n');
         stream.write_all(&text)?;
