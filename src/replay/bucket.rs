@@ -12,8 +12,8 @@ use crate::codec::record;
 use crate::core::event::ConversionEvent;
 use crate::core::{Millis, Touchpoint};
 
-use super::user::Events;
 use super::Error;
+use super::user::Events;
 
 const FRAME: usize = 8 + 8 + 1 + 4;
 const TOUCHPOINT: u8 = 0;
@@ -30,7 +30,10 @@ impl Folder {
     }
 
     pub(super) fn error(&self, source: io::Error) -> Error {
-        Error::Temporary { folder: super::input::visible(&self.0.to_string_lossy()), source }
+        Error::Temporary {
+            folder: super::input::visible(&self.0.to_string_lossy()),
+            source,
+        }
     }
 }
 
@@ -55,18 +58,31 @@ impl Buckets {
     /// 2^`bits` empty buckets for records whose hashes agree in their highest `used` bits.
     pub(super) fn new(bits: u32, used: u32, folder: &Folder) -> Self {
         let buckets = (0..1usize << bits).map(|_| Mutex::default()).collect();
-        Self { buckets, used, bits, folder: folder.clone() }
+        Self {
+            buckets,
+            used,
+            bits,
+            folder: folder.clone(),
+        }
     }
 
     /// A writer of its own for one thread, which holds `limit` bytes before it moves them to files.
     pub(super) fn writer(&self, limit: usize) -> Writer<'_> {
         let buffers = self.buckets.iter().map(|_| Vec::new()).collect();
-        Writer { buckets: self, buffers, held: 0, limit }
+        Writer {
+            buckets: self,
+            buffers,
+            held: 0,
+            limit,
+        }
     }
 
     /// The filled buckets.
     pub(super) fn into_buckets(self) -> Vec<Bucket> {
-        self.buckets.into_iter().map(|b| b.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+        self.buckets
+            .into_iter()
+            .map(|b| b.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect()
     }
 
     fn place(&self, hash: u64) -> usize {
@@ -85,7 +101,9 @@ pub(super) struct Writer<'b> {
 
 impl Writer<'_> {
     pub(super) fn touchpoint(&mut self, t: &Touchpoint<'_>) -> Result<(), Error> {
-        self.add(hash(t.user_id), t.occurred_at, TOUCHPOINT, |out| record::encode_touchpoint(t, out))
+        self.add(hash(t.user_id), t.occurred_at, TOUCHPOINT, |out| {
+            record::encode_touchpoint(t, out)
+        })
     }
 
     pub(super) fn conversion(&mut self, event: &ConversionEvent<'_>) -> Result<(), Error> {
@@ -102,7 +120,9 @@ impl Writer<'_> {
 
     fn add(&mut self, hash: u64, at: Millis, kind: u8, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
         let place = self.buckets.place(hash);
-        let Some(buffer) = self.buffers.get_mut(place) else { return Ok(()) };
+        let Some(buffer) = self.buffers.get_mut(place) else {
+            return Ok(());
+        };
         let before = buffer.len();
         buffer.extend_from_slice(&hash.to_le_bytes());
         buffer.extend_from_slice(&at.to_le_bytes());
@@ -135,7 +155,11 @@ impl Writer<'_> {
     pub(super) fn finish(self) {
         for (buffer, bucket) in self.buffers.into_iter().zip(&self.buckets.buckets) {
             if !buffer.is_empty() {
-                bucket.lock().unwrap_or_else(PoisonError::into_inner).memory.push(buffer);
+                bucket
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .memory
+                    .push(buffer);
             }
         }
     }
@@ -161,9 +185,7 @@ impl Bucket {
     pub(super) fn split(self, bits: u32, used: u32, limit: usize, folder: &Folder) -> Result<Vec<Self>, Error> {
         let buckets = Buckets::new(bits, used, folder);
         let mut writer = buckets.writer(limit);
-        let mut again = |hash, at, kind, record: &[u8]| {
-            writer.add(hash, at, kind, |out| out.extend_from_slice(record))
-        };
+        let mut again = |hash, at, kind, record: &[u8]| writer.add(hash, at, kind, |out| out.extend_from_slice(record));
         for chunk in self.memory {
             let mut rest = chunk.as_slice();
             while let Some((hash, at, kind, record)) = next(&mut rest) {
@@ -204,10 +226,7 @@ pub(super) struct Records(Vec<Vec<u8>>);
 
 impl Records {
     /// Calls `each` with the events of one user after the other, more than one user where their hashes are the same.
-    pub(super) fn users<'a>(
-        &'a self,
-        mut each: impl FnMut(&mut Events<'a>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub(super) fn users<'a>(&'a self, mut each: impl FnMut(&mut Events<'a>) -> Result<(), Error>) -> Result<(), Error> {
         let mut index: Vec<(u64, &'a [u8])> = Vec::new();
         for chunk in &self.0 {
             let mut rest = chunk.as_slice();
@@ -231,7 +250,9 @@ impl Records {
 }
 
 fn decode<'a>(mut framed: &'a [u8], events: &mut Events<'a>) -> Result<(), Error> {
-    let Some((_, at, kind, bytes)) = next(&mut framed) else { return Ok(()) };
+    let Some((_, at, kind, bytes)) = next(&mut framed) else {
+        return Ok(());
+    };
     match kind {
         TOUCHPOINT => events.touchpoints.push(record::decode_touchpoint(at, bytes)?),
         CONVERSION => events.conversions.push(record::decode_conversion(at, bytes)?),
@@ -260,7 +281,29 @@ fn read_frame(reader: &mut impl Read) -> io::Result<(u64, Millis, u8, u32)> {
 }
 
 fn parts(frame: [u8; FRAME]) -> (u64, Millis, u8, u32) {
-    let [h0, h1, h2, h3, h4, h5, h6, h7, t0, t1, t2, t3, t4, t5, t6, t7, kind, l0, l1, l2, l3] = frame;
+    let [
+        h0,
+        h1,
+        h2,
+        h3,
+        h4,
+        h5,
+        h6,
+        h7,
+        t0,
+        t1,
+        t2,
+        t3,
+        t4,
+        t5,
+        t6,
+        t7,
+        kind,
+        l0,
+        l1,
+        l2,
+        l3,
+    ] = frame;
     (
         u64::from_le_bytes([h0, h1, h2, h3, h4, h5, h6, h7]),
         i64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),

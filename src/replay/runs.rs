@@ -91,7 +91,13 @@ impl<'r> Sorter<'r> {
             arena.push(b'\n');
         }
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        entries.push(Entry { key, user, rows: start, end: arena.len(), count });
+        entries.push(Entry {
+            key,
+            user,
+            rows: start,
+            end: arena.len(),
+            count,
+        });
         if arena.len() > self.limit { self.spill() } else { Ok(()) }
     }
 
@@ -115,12 +121,19 @@ impl<'r> Sorter<'r> {
 
 impl Runs {
     pub(super) fn new(folder: &Folder) -> Self {
-        Self { files: Mutex::default(), folder: folder.clone() }
+        Self {
+            files: Mutex::default(),
+            folder: folder.clone(),
+        }
     }
 
     /// A sorter that moves a run to a file once it has more than `limit` bytes.
     pub(super) fn sorter(&self, limit: usize) -> Sorter<'_> {
-        Sorter { runs: self, limit, sorted: Sorted::default() }
+        Sorter {
+            runs: self,
+            limit,
+            sorted: Sorted::default(),
+        }
     }
 
     /// Writes a run to a file and returns its empty arena.
@@ -147,7 +160,9 @@ impl Runs {
             })?;
             files.push(merged);
         }
-        let Source::Memory(Sorted { mut arena, .. }) = source else { return Ok(Vec::new()) };
+        let Source::Memory(Sorted { mut arena, .. }) = source else {
+            return Ok(Vec::new());
+        };
         arena.clear();
         Ok(arena)
     }
@@ -162,7 +177,12 @@ impl Runs {
 
     /// The bytes that lie in files.
     pub(super) fn bytes(&self) -> u64 {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|run| run.bytes).sum()
+        self.files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|run| run.bytes)
+            .sum()
     }
 
     /// Merges all runs, with those that stayed in memory, into `out`. Returns (rows written, entries dropped for a lesser
@@ -177,7 +197,10 @@ impl Runs {
         let mut refused = None;
         let merged = merge(sources, |source, next| {
             written += u64::from(next.count);
-            let mut out = Watched { inner: &mut *out, refused: &mut refused };
+            let mut out = Watched {
+                inner: &mut *out,
+                refused: &mut refused,
+            };
             source.copy(next, &mut out)
         });
         match (merged, refused) {
@@ -246,7 +269,10 @@ enum Source {
 impl Source {
     fn open(mut run: Run) -> io::Result<Self> {
         run.file.seek(SeekFrom::Start(0))?;
-        Ok(Self::File { reader: BufReader::with_capacity(BUFFER, run.file), left: run.bytes })
+        Ok(Self::File {
+            reader: BufReader::with_capacity(BUFFER, run.file),
+            left: run.bytes,
+        })
     }
 
     /// Goes to the next entry; false when there is none. Its rows must be copied or skipped before the one after it.
@@ -255,7 +281,9 @@ impl Source {
         cursor.user.clear();
         match self {
             Self::Memory(sorted) => {
-                let Some(entry) = sorted.entries.last() else { return Ok(false) };
+                let Some(entry) = sorted.entries.last() else {
+                    return Ok(false);
+                };
                 cursor.key.extend_from_slice(sorted.slice(entry.key, entry.user));
                 cursor.user.extend_from_slice(sorted.slice(entry.user, entry.rows));
                 (cursor.count, cursor.bytes) = (entry.count, (entry.end - entry.rows) as u64);
@@ -282,22 +310,25 @@ impl Source {
     fn copy(&mut self, cursor: &Cursor, out: &mut impl Write) -> io::Result<()> {
         match self {
             Self::Memory(sorted) => {
-                let Some(entry) = sorted.entries.pop() else { return Ok(()) };
+                let Some(entry) = sorted.entries.pop() else {
+                    return Ok(());
+                };
                 out.write_all(sorted.slice(entry.rows, entry.end))
             }
             Self::File { reader, .. } => {
                 let copied = io::copy(&mut reader.take(cursor.bytes), out)?;
-                if copied == cursor.bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+                if copied == cursor.bytes {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                }
             }
         }
     }
 }
 
 /// Calls `take` with each entry of all sources in order, the least user's of one key. Returns how many were dropped.
-fn merge(
-    sources: Vec<Source>,
-    mut take: impl FnMut(&mut Source, &Cursor) -> io::Result<()>,
-) -> io::Result<u64> {
+fn merge(sources: Vec<Source>, mut take: impl FnMut(&mut Source, &Cursor) -> io::Result<()>) -> io::Result<u64> {
     let mut heap = BinaryHeap::new();
     for mut source in sources {
         let mut cursor = Cursor::default();
