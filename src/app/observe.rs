@@ -132,9 +132,9 @@ impl Observer for Watch {
             }
             Moment::Live { partition, replayed } => self.live(partition, replayed),
             Moment::Batch(report) => self.batch(report),
-            Moment::Committed { took, .. } => {
+            Moment::Committed { took, records } => {
                 let took = Duration::from_millis(took.max(0).unsigned_abs());
-                events::TransactionCommitted { took }.emit(&self.metrics);
+                events::TransactionCommitted { took, records }.emit(&self.metrics);
             }
             Moment::SetAside {
                 partition,
