@@ -125,11 +125,15 @@ launch() { # DIR OWNER JAVA-ARGUMENT...
   local pid=$!
   echo "$pid" >"$dir/pid"
   until runs_in "$dir" "$pid" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
-  [[ -z "$owner" ]] || watch_over "$dir" "$owner" "$pid" </dev/null >/dev/null 2>&1 &
+  # A shell of its own that lets go of the caller's pipes, or who reads them would wait for the server's end.
+  [[ -z "$owner" ]] || (
+    exec </dev/null >/dev/null 2>&1
+    watch_over "$dir" "$owner" "$pid" &
+  )
 }
 
 watch_over() { # DIR OWNER PID
-  trap '' HUP INT
+  trap '' HUP INT TERM # what ends the owner's whole process group must not end this
   while runs_in "$1" "$3"; do
     kill -0 "$2" || kill -KILL "$3"
     sleep 0.5
