@@ -124,7 +124,7 @@ impl<'r> Sorter<'r> {
 impl Runs {
     pub(super) fn new(folder: &Folder) -> Self {
         Self {
-            files: Mutex::default(),
+            levels: Mutex::default(),
             folder: folder.clone(),
         }
     }
@@ -190,10 +190,11 @@ impl Runs {
 
     /// The bytes that lie in files.
     pub(super) fn bytes(&self) -> u64 {
-        self.files
+        self.levels
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
+            .flatten()
             .map(|run| run.bytes)
             .sum()
     }
