@@ -67,7 +67,7 @@ fn a_tail_begins_at_either_end() {
     let mut old = Tail::open(&settings, &topic, From::Beginning).unwrap();
     let mut new = Tail::open(&settings, &topic, From::End).unwrap();
     append(&settings, tributary::topics::Input::Touchpoints, 0, 3);
-    let mut count = |tail: &mut Tail, expected: usize| {
+    let count = |tail: &mut Tail, expected: usize| {
         let mut found = Vec::new();
         eventually("rows", Duration::from_secs(20), || {
             tail.poll(Duration::from_millis(50), &mut |entry| found.push((entry.partition, entry.offset))).unwrap();

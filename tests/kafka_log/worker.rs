@@ -85,7 +85,14 @@ pub struct Worker {
 
 impl Worker {
     pub fn join(settings: &Settings, worker: usize) -> Self {
-        let log = KafkaLog::join(settings.clone(), worker).unwrap();
+        // RUST_LOG=librdkafka=debug and TRIBUTARY_TEST_DEBUG=cgrp,eos show what a failing test did.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
+        let mut settings = settings.clone();
+        if let Ok(debug) = std::env::var("TRIBUTARY_TEST_DEBUG") {
+            settings.properties.insert("debug".into(), debug);
+        }
+        let log = KafkaLog::join(settings, worker).unwrap();
         Self { log, next: BTreeMap::new(), handled: 0, taking: Vec::new(), batch: Records::default() }
     }
 

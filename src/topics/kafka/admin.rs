@@ -11,7 +11,7 @@ use rdkafka::util::Timeout;
 use rdkafka::ClientContext;
 
 use super::super::{Error, LogIdentity, PerInput};
-use super::consumer::unreachable;
+use super::errors::unreachable;
 use super::reach::Reach;
 use super::settings::{Names, Settings};
 
@@ -129,7 +129,7 @@ impl Admin {
         replicas: u32,
         settings: &[(&str, String)],
     ) -> Result<Result<(), Code>, Error> {
-        let count = super::consumer::number;
+        let count = super::errors::number;
         let mut topic = NewTopic::new(name, count(partitions), TopicReplication::Fixed(count(replicas)));
         for (name, value) in settings {
             topic = topic.set(name, value);

@@ -11,7 +11,7 @@ use rdkafka::ClientContext;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 use super::super::{Error, Offset};
-use super::consumer::number;
+use super::errors::{self, number};
 use super::reach::{self, Reach};
 use super::reader::{Event, Reader};
 use super::settings::Settings;
@@ -93,7 +93,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = reach::code(&error);
+        let code = errors::code(&error);
         if code == Code::AllBrokersDown {
             self.0.failed(reason);
         }
@@ -107,7 +107,7 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, asked: Self::DeliveryOpaque) {
         let answer = match result {
             Ok(record) => Ok((u32::try_from(record.partition()).unwrap_or(0), record.offset())),
-            Err((error, _)) => Err(reach::code(error)),
+            Err((error, _)) => Err(errors::code(error)),
         };
         if asked.try_send(answer).is_err() {
             tracing::debug!("an append was answered after its time");
@@ -188,7 +188,7 @@ impl Appender {
                     super::queues::flushed(self.client.client(), Duration::from_millis(5));
                     record = back;
                 }
-                Err((error, _)) => return Err(refused(topic, reach::code(&error))),
+                Err((error, _)) => return Err(refused(topic, errors::code(&error))),
             }
         }
     }

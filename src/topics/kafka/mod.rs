@@ -1,7 +1,7 @@
 //! Kafka as the log, over librdkafka: the implementation for every real deployment.
 //!
 //! - [`settings`](Settings): what it needs to know; the client configurations, and what in them cannot be overridden.
-//! - `consumer`: the member of the group. The lead topic is subscribed to, the other inputs are assigned by hand.
+//! - `consumer` and `group`: the member of the group. The lead topic is subscribed to, the other inputs are assigned by hand.
 //! - `queues`: the calls into librdkafka that rdkafka has no safe form of; the only `unsafe` here.
 //! - `producer`: two transactional producers in turn, and what is known when something fails.
 //! - `reader`: committed records outside the group, for dead letters, [`control`] and [`tail`].
@@ -13,6 +13,8 @@
 mod admin;
 mod consumer;
 pub mod control;
+mod errors;
+mod group;
 mod producer;
 mod queues;
 mod reach;
@@ -26,7 +28,8 @@ use std::time::Duration;
 
 use rdkafka::{Offset as Position, TopicPartitionList};
 
-use self::consumer::{Member, number};
+use self::consumer::Member;
+use self::errors::number;
 use self::producer::Producers;
 pub use self::reach::Reach;
 use self::reader::Reader;
@@ -60,7 +63,7 @@ impl KafkaLog {
         let identity = producers.ask(|client| admin::identity(client, &settings.topics, wait, &reach))?;
         let queues = identity.partitions as usize * Input::ALL.len();
         let config = settings.member(worker, queues);
-        let member = Member::join(&config, identity.topics.clone(), Arc::clone(&reach), wait)?;
+        let member = Member::join(config, identity.topics.clone(), Arc::clone(&reach), wait)?;
         Ok(Self { member, producers, dead_letters: None, identity, reach, settings })
     }
 

@@ -27,7 +27,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::super::{Error, Outgoing, Output, Receipt};
-use super::consumer::number;
+use super::errors::{self, number};
 use super::queues;
 use super::reach::{self, Reach};
 use super::settings::Settings;
@@ -51,8 +51,8 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = reach::code(&error);
-        if reach::is_transport(code) {
+        let code = errors::code(&error);
+        if errors::is_transport(code) {
             self.transport_failures.fetch_add(1, Ordering::Relaxed);
         }
         tracing::warn!(%code, reason, "kafka producer");
@@ -119,7 +119,7 @@ impl Slot {
 
     fn refused(&self, error: &KafkaError, reach: &Reach) -> Error {
         let id = &self.id;
-        match reach::code(error) {
+        match errors::code(error) {
             Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 Error::Fatal(format!("kafka producer: grant Write and Describe on the transactional id {id}"))
             }
@@ -150,7 +150,7 @@ enum Verdict {
 }
 
 fn judge(error: &KafkaError) -> Verdict {
-    match reach::code(error) {
+    match errors::code(error) {
         Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId => return Verdict::Zombie,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => return Verdict::Superseded,
         _ => {}

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientContext, Offset as Position, TopicPartitionList};
 
 use super::super::{Error, Offset};
-use super::consumer::number;
+use super::errors::{self, number};
 use super::queues::{self, Message, Queue, Wake};
 use super::reach::{self, Reach};
 use super::settings::Settings;
@@ -23,7 +23,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        match reach::code(&error) {
+        match errors::code(&error) {
             Code::AllBrokersDown => self.0.failed(reason),
             code => tracing::debug!(%code, reason, "kafka reader"),
         }
@@ -71,7 +71,7 @@ impl Reader {
     pub(super) fn bounds(&self, partition: u32) -> Result<(Offset, Offset), Error> {
         self.consumer
             .fetch_watermarks(&self.topic, number(partition), self.request)
-            .map_err(|error| super::consumer::unreachable(&self.reach, &format!("offsets of {}", self.topic), &error))
+            .map_err(|error| super::errors::unreachable(&self.reach, &format!("offsets of {}", self.topic), &error))
     }
 
     /// Reads these partitions from these offsets, and no others.
