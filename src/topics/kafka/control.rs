@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::ClientContext;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 use super::super::{Error, Offset};
@@ -131,7 +131,10 @@ impl Appender {
             .appender("control")
             .create_with_context(context)
             .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
-        Ok(Self { client, wait: settings.timeouts.request + Duration::from_secs(1) })
+        Ok(Self {
+            client,
+            wait: settings.timeouts.request + Duration::from_secs(1),
+        })
     }
 
     /// Appends one record, to the partition its key hashes to by murmur2, and returns where it stands.
@@ -162,9 +165,14 @@ impl Appender {
         partition: u32,
         records: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<Vec<Offset>, Error> {
-        let waited: Result<Vec<_>, _> =
-            records.into_iter().map(|record| self.enqueue(topic, Some(partition), record, None)).collect();
-        waited?.iter().map(|waited| self.answer(topic, waited).map(|(_, offset)| offset)).collect()
+        let waited: Result<Vec<_>, _> = records
+            .into_iter()
+            .map(|record| self.enqueue(topic, Some(partition), record, None))
+            .collect();
+        waited?
+            .iter()
+            .map(|waited| self.answer(topic, waited).map(|(_, offset)| offset))
+            .collect()
     }
 
     fn enqueue(
@@ -209,12 +217,12 @@ fn refused(topic: &str, code: Code) -> Error {
         Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp | Code::InvalidMessage => {
             Error::Fatal(format!("{topic}: the record is refused ({code})"))
         }
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Error::Fatal(format!("{topic}: writing is not permitted; grant Write and Describe on the topic {topic}"))
-        }
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            Error::Fatal(format!("topic {topic} does not exist; `tributary topics create` makes it"))
-        }
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Error::Fatal(format!(
+            "{topic}: writing is not permitted; grant Write and Describe on the topic {topic}"
+        )),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Error::Fatal(format!(
+            "topic {topic} does not exist; `tributary topics create` makes it"
+        )),
         _ => Error::Unreachable(format!("{topic}: {code}")),
     }
 }
