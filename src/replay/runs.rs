@@ -124,7 +124,7 @@ impl<'r> Sorter<'r> {
 impl Runs {
     pub(super) fn new(folder: &Folder) -> Self {
         Self {
-            files: Mutex::default(),
+            levels: Mutex::default(),
             folder: folder.clone(),
         }
     }
@@ -190,12 +190,8 @@ impl Runs {
 
     /// The bytes that lie in files.
     pub(super) fn bytes(&self) -> u64 {
-        self.files
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .map(|run| run.bytes)
-            .sum()
+        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        levels.iter().flatten().map(|run| run.bytes).sum()
     }
 
     /// Merges all runs, with those that stayed in memory, into `out`. Returns (rows written, entries dropped for a lesser
