@@ -190,13 +190,8 @@ impl Runs {
 
     /// The bytes that lie in files.
     pub(super) fn bytes(&self) -> u64 {
-        self.levels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .flatten()
-            .map(|run| run.bytes)
-            .sum()
+        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        levels.iter().flatten().map(|run| run.bytes).sum()
     }
 
     /// Merges all runs, with those that stayed in memory, into `out`. Returns (rows written, entries dropped for a lesser
