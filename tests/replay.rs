@@ -261,14 +261,14 @@ fn in_memory(touchpoints: &[String], conversions: &[String], rules: &Rules) -> S
 
 #[test]
 fn order_packing_and_memory_never_show() {
-    let (mut touchpoints, mut conversions) = some_events(6_000);
+    let (mut touchpoints, mut conversions) = some_events(12_000);
     let expected = in_memory(&touchpoints, &conversions, &Rules::default());
     let mut bench = Bench::new(&text(&touchpoints), &text(&conversions));
     bench.request.rules = Rules::default();
     let plain = bench.run();
     assert!(bench.rows() == expected, "files and memory differ");
     assert!(
-        plain.rows > 10_000 && plain.conflicting_duplicates > 0 && plain.retracted > 0,
+        plain.rows > 5_000 && plain.conflicting_duplicates > 0 && plain.retracted > 0,
         "{plain:?}"
     );
     assert!(plain.waiting_adjustments > 0, "{plain:?}");
@@ -428,6 +428,9 @@ fn inputs_are_not_overwritten_and_standard_input_is_read_once() {
     bench.request.output = Some(bench.folder.path().join("./conversions"));
     let error = replay::run(&bench.request, &Progress::none()).unwrap_err();
     assert!(matches!(error, Error::Overwrites(_)), "{error}");
+    bench.request.output = bench.request.dead_letters.clone();
+    let error = replay::run(&bench.request, &Progress::none()).unwrap_err();
+    assert!(matches!(error, Error::OneTarget), "{error}");
     bench.request.output = None;
     bench.request.touchpoints.push(Input::from(OsStr::new("-")));
     bench.request.conversions = vec![Input::Stdin];

@@ -109,7 +109,7 @@ impl Reader {
 
     /// The partition that a user's events are on: murmur2 of the user_id, as every producer must have it.
     pub fn partition_of(&self, user_id: &str) -> u32 {
-        partitioner::partition_of(user_id.as_bytes(), self.count.get())
+        partitioner::partition_of(user_id.as_bytes(), self.count)
     }
 
     /// How fresh all partitions held here are together.

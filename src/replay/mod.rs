@@ -143,6 +143,9 @@ pub enum Error {
     /// The rows would replace what they are made of.
     #[error("{0}: is an input and cannot be written to as well; choose another file")]
     Overwrites(Input),
+    /// Rows and dead letters cannot share a file.
+    #[error("rows and dead letters are to go to the same file; choose two")]
+    OneTarget,
     /// The rows or the dead letters cannot be written.
     #[error("{target}: cannot be written: {source}")]
     Output {

@@ -62,6 +62,9 @@ fn inputs(request: &Request) -> Result<Vec<(Kind, &Input)>, Error> {
     if inputs.iter().filter(|(_, input)| **input == Input::Stdin).count() > 1 {
         return Err(Error::StdinTwice);
     }
+    if request.output.is_some() && request.output == request.dead_letters {
+        return Err(Error::OneTarget);
+    }
     for (_, input) in &inputs {
         let Input::File(path) = input else { continue };
         let written = request.output.iter().chain(&request.dead_letters);
@@ -212,18 +215,7 @@ impl Work<'_, '_> {
         }
         let records = bucket.load(&plan.folder)?;
         let mut creditor = Creditor::new(&self.request.rules);
-        records.users(|events| {
-            let mut ids = events.user_ids();
-            let first = ids.next().unwrap_or_default();
-            if ids.all(|id| id == first) {
-                drop(ids);
-                return self.user(&mut creditor, events);
-            }
-            drop(ids);
-            let ids: std::collections::BTreeSet<&str> = events.user_ids().collect();
-            ids.into_iter()
-                .try_for_each(|id| self.user(&mut creditor, &mut events.of(id)))
-        })?;
+        records.users(|events| self.user(&mut creditor, events))?;
         self.counts.add(&creditor.counts);
         Ok(())
     }

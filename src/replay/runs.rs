@@ -16,14 +16,16 @@ use crate::core::Row;
 use super::bucket::Folder;
 use super::{Error, order};
 
-/// How many runs are merged at once; each has a file and a buffer.
+/// How many runs are merged into one of the next level, so that each row is written again once a level only.
 const FAN_IN: usize = 64;
-const BUFFER: usize = 64 << 10;
+/// Each file that is read or written has one.
+const BUFFER: usize = 32 << 10;
 const HEADER: usize = 20;
 
 /// Runs that went to files.
 pub(super) struct Runs {
-    files: Mutex<Vec<Run>>,
+    /// By level; fewer than [`FAN_IN`] on each.
+    levels: Mutex<Vec<Vec<Run>>>,
     folder: Folder,
 }
 
@@ -122,7 +124,7 @@ impl<'r> Sorter<'r> {
 impl Runs {
     pub(super) fn new(folder: &Folder) -> Self {
         Self {
-            files: Mutex::default(),
+            levels: Mutex::default(),
             folder: folder.clone(),
         }
     }
@@ -147,24 +149,35 @@ impl Runs {
             }
             Ok(0)
         })?;
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.push(run);
-        if files.len() >= FAN_IN {
-            let many = std::mem::take(&mut *files);
-            let merged = self.write(|out| {
-                let sources = many.into_iter().map(Source::open).collect::<io::Result<Vec<_>>>()?;
-                merge(sources, |source, next| {
-                    next.write_header(out)?;
-                    source.copy(next, out)
-                })
-            })?;
-            files.push(merged);
-        }
+        self.file(run)?;
         let Source::Memory(Sorted { mut arena, .. }) = source else {
             return Ok(Vec::new());
         };
         arena.clear();
         Ok(arena)
+    }
+
+    /// Puts a run beside those of its level; when there are enough, one of the next level comes of them.
+    fn file(&self, mut run: Run) -> Result<(), Error> {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        for level in levels.iter_mut() {
+            level.push(run);
+            if level.len() < FAN_IN {
+                return Ok(());
+            }
+            let many = std::mem::take(level);
+            run = self.write(|out| {
+                let earlier: u64 = many.iter().map(|run| run.dropped).sum();
+                let sources = many.into_iter().map(Source::open).collect::<io::Result<Vec<_>>>()?;
+                let dropped = merge(sources, |source, next| {
+                    next.write_header(out)?;
+                    source.copy(next, out)
+                })?;
+                Ok(earlier + dropped)
+            })?;
+        }
+        levels.push(vec![run]);
+        Ok(())
     }
 
     fn write(&self, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<u64>) -> Result<Run, Error> {
@@ -177,10 +190,11 @@ impl Runs {
 
     /// The bytes that lie in files.
     pub(super) fn bytes(&self) -> u64 {
-        self.files
+        self.levels
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
+            .flatten()
             .map(|run| run.bytes)
             .sum()
     }
@@ -188,7 +202,8 @@ impl Runs {
     /// Merges all runs, with those that stayed in memory, into `out`. Returns (rows written, entries dropped for a lesser
     /// user's). An error is of `out` where `of_output` was set by it.
     pub(super) fn merge(self, memory: Vec<Sorted>, out: &mut impl Write) -> Result<(u64, u64), MergeError> {
-        let files = self.files.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let levels = self.levels.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let files: Vec<Run> = levels.into_iter().flatten().collect();
         let earlier: u64 = files.iter().map(|run| run.dropped).sum();
         let opened = files.into_iter().map(Source::open).collect::<io::Result<Vec<_>>>();
         let mut sources = opened.map_err(|e| MergeError::Temporary(self.folder.error(e)))?;

@@ -20,7 +20,14 @@ impl<'a> Events<'a> {
         self.adjustments.clear();
     }
 
-    /// All user ids that are in here; more than one only when the hashes of two users are the same.
+    /// Whether all of it is of one user, as it is unless the hashes of two users are the same.
+    pub(super) fn is_of_one_user(&self) -> bool {
+        let mut ids = self.user_ids();
+        let first = ids.next();
+        ids.all(|id| Some(id) == first)
+    }
+
+    /// The user of each event.
     pub(super) fn user_ids(&self) -> impl Iterator<Item = &'a str> + '_ {
         let touched = self.touchpoints.iter().map(|t| t.user_id);
         let converted = self.conversions.iter().map(|c| c.user_id);
