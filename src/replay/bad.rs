@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::Error;
 use super::input::{Input, Kind, visible};
 use super::output::Output;
 use super::progress::Progress;
-use super::Error;
 
 /// A line that cannot be used.
 pub(super) struct Bad {
@@ -54,8 +54,19 @@ impl<'i> BadLines<'i> {
         progress: &'i Progress,
     ) -> Result<Self, Error> {
         let file = file.map(Output::file).transpose()?;
-        let state = State { next: 0, early: BTreeMap::new(), input: 0, lines: 0, count: 0, file };
-        Ok(Self { inputs, state: Mutex::new(state), progress })
+        let state = State {
+            next: 0,
+            early: BTreeMap::new(),
+            input: 0,
+            lines: 0,
+            count: 0,
+            file,
+        };
+        Ok(Self {
+            inputs,
+            state: Mutex::new(state),
+            progress,
+        })
     }
 
     /// Takes what block `number` had.
@@ -64,7 +75,9 @@ impl<'i> BadLines<'i> {
         state.early.insert(number, found);
         loop {
             let turn = state.next;
-            let Some(found) = state.early.remove(&turn) else { return Ok(()) };
+            let Some(found) = state.early.remove(&turn) else {
+                return Ok(());
+            };
             state.next += 1;
             if state.input != found.input {
                 (state.input, state.lines) = (found.input, 0);
@@ -72,7 +85,9 @@ impl<'i> BadLines<'i> {
             let before = state.lines;
             state.lines += found.lines;
             state.count += found.bad.len() as u64;
-            let Some((_, input)) = self.inputs.get(found.input) else { continue };
+            let Some((_, input)) = self.inputs.get(found.input) else {
+                continue;
+            };
             self.report(input, before, &found.bad, &mut state.file)?;
         }
     }
@@ -89,13 +104,16 @@ impl<'i> BadLines<'i> {
             let written = bad.iter().try_for_each(|line| write_letter(&name, before, line, file));
             return written.map_err(|e| file.error(e));
         }
-        self.progress.aside(|| {
-            let mut out = io::stderr().lock();
-            bad.iter().try_for_each(|bad| {
-                writeln!(out, "{input}:{}: {}", before + bad.line + 1, visible(&bad.reason))
+        self.progress
+            .aside(|| {
+                let mut out = io::stderr().lock();
+                bad.iter()
+                    .try_for_each(|bad| writeln!(out, "{input}:{}: {}", before + bad.line + 1, visible(&bad.reason)))
             })
-        })
-        .map_err(|source| Error::Output { target: "standard error".into(), source })
+            .map_err(|source| Error::Output {
+                target: "standard error".into(),
+                source,
+            })
     }
 
     /// How many there were; their file is in its place now.

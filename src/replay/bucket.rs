@@ -3,6 +3,7 @@
 //! A record is framed as hash of the user (8 bytes), occurred_at (8), kind (1), length (4), all little-endian, then the
 //! stored form of `codec::record`. Their order in a bucket means nothing: a journey is a set.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -12,8 +13,8 @@ use crate::codec::record;
 use crate::core::event::ConversionEvent;
 use crate::core::{Millis, Touchpoint};
 
-use super::user::Events;
 use super::Error;
+use super::user::Events;
 
 const FRAME: usize = 8 + 8 + 1 + 4;
 const TOUCHPOINT: u8 = 0;
@@ -30,7 +31,10 @@ impl Folder {
     }
 
     pub(super) fn error(&self, source: io::Error) -> Error {
-        Error::Temporary { folder: super::input::visible(&self.0.to_string_lossy()), source }
+        Error::Temporary {
+            folder: super::input::visible(&self.0.to_string_lossy()),
+            source,
+        }
     }
 }
 
@@ -55,18 +59,31 @@ impl Buckets {
     /// 2^`bits` empty buckets for records whose hashes agree in their highest `used` bits.
     pub(super) fn new(bits: u32, used: u32, folder: &Folder) -> Self {
         let buckets = (0..1usize << bits).map(|_| Mutex::default()).collect();
-        Self { buckets, used, bits, folder: folder.clone() }
+        Self {
+            buckets,
+            used,
+            bits,
+            folder: folder.clone(),
+        }
     }
 
     /// A writer of its own for one thread, which holds `limit` bytes before it moves them to files.
     pub(super) fn writer(&self, limit: usize) -> Writer<'_> {
         let buffers = self.buckets.iter().map(|_| Vec::new()).collect();
-        Writer { buckets: self, buffers, held: 0, limit }
+        Writer {
+            buckets: self,
+            buffers,
+            held: 0,
+            limit,
+        }
     }
 
     /// The filled buckets.
     pub(super) fn into_buckets(self) -> Vec<Bucket> {
-        self.buckets.into_iter().map(|b| b.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+        self.buckets
+            .into_iter()
+            .map(|b| b.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect()
     }
 
     fn place(&self, hash: u64) -> usize {
@@ -85,7 +102,9 @@ pub(super) struct Writer<'b> {
 
 impl Writer<'_> {
     pub(super) fn touchpoint(&mut self, t: &Touchpoint<'_>) -> Result<(), Error> {
-        self.add(hash(t.user_id), t.occurred_at, TOUCHPOINT, |out| record::encode_touchpoint(t, out))
+        self.add(hash(t.user_id), t.occurred_at, TOUCHPOINT, |out| {
+            record::encode_touchpoint(t, out)
+        })
     }
 
     pub(super) fn conversion(&mut self, event: &ConversionEvent<'_>) -> Result<(), Error> {
@@ -102,7 +121,9 @@ impl Writer<'_> {
 
     fn add(&mut self, hash: u64, at: Millis, kind: u8, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
         let place = self.buckets.place(hash);
-        let Some(buffer) = self.buffers.get_mut(place) else { return Ok(()) };
+        let Some(buffer) = self.buffers.get_mut(place) else {
+            return Ok(());
+        };
         let before = buffer.len();
         buffer.extend_from_slice(&hash.to_le_bytes());
         buffer.extend_from_slice(&at.to_le_bytes());
@@ -135,7 +156,11 @@ impl Writer<'_> {
     pub(super) fn finish(self) {
         for (buffer, bucket) in self.buffers.into_iter().zip(&self.buckets.buckets) {
             if !buffer.is_empty() {
-                bucket.lock().unwrap_or_else(PoisonError::into_inner).memory.push(buffer);
+                bucket
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .memory
+                    .push(buffer);
             }
         }
     }
@@ -161,9 +186,7 @@ impl Bucket {
     pub(super) fn split(self, bits: u32, used: u32, limit: usize, folder: &Folder) -> Result<Vec<Self>, Error> {
         let buckets = Buckets::new(bits, used, folder);
         let mut writer = buckets.writer(limit);
-        let mut again = |hash, at, kind, record: &[u8]| {
-            writer.add(hash, at, kind, |out| out.extend_from_slice(record))
-        };
+        let mut again = |hash, at, kind, record: &[u8]| writer.add(hash, at, kind, |out| out.extend_from_slice(record));
         for chunk in self.memory {
             let mut rest = chunk.as_slice();
             while let Some((hash, at, kind, record)) = next(&mut rest) {
@@ -203,11 +226,8 @@ impl Bucket {
 pub(super) struct Records(Vec<Vec<u8>>);
 
 impl Records {
-    /// Calls `each` with the events of one user after the other, more than one user where their hashes are the same.
-    pub(super) fn users<'a>(
-        &'a self,
-        mut each: impl FnMut(&mut Events<'a>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    /// Calls `each` with the events of one user after the other.
+    pub(super) fn users<'a>(&'a self, mut each: impl FnMut(&mut Events<'a>) -> Result<(), Error>) -> Result<(), Error> {
         let mut index: Vec<(u64, &'a [u8])> = Vec::new();
         for chunk in &self.0 {
             let mut rest = chunk.as_slice();
@@ -224,14 +244,21 @@ impl Records {
             for (_, framed) in user {
                 decode(framed, &mut events)?;
             }
-            each(&mut events)?;
+            if events.is_of_one_user() {
+                each(&mut events)?;
+                continue;
+            }
+            let ids: BTreeSet<&str> = events.user_ids().collect();
+            ids.into_iter().try_for_each(|id| each(&mut events.of(id)))?;
         }
         Ok(())
     }
 }
 
 fn decode<'a>(mut framed: &'a [u8], events: &mut Events<'a>) -> Result<(), Error> {
-    let Some((_, at, kind, bytes)) = next(&mut framed) else { return Ok(()) };
+    let Some((_, at, kind, bytes)) = next(&mut framed) else {
+        return Ok(());
+    };
     match kind {
         TOUCHPOINT => events.touchpoints.push(record::decode_touchpoint(at, bytes)?),
         CONVERSION => events.conversions.push(record::decode_conversion(at, bytes)?),
@@ -240,7 +267,7 @@ fn decode<'a>(mut framed: &'a [u8], events: &mut Events<'a>) -> Result<(), Error
     Ok(())
 }
 
-/// Which of two users with the same hash is met first means nothing, so any good hash will do.
+/// Nothing depends on the hash but where a record lies meanwhile, so any good one will do.
 fn hash(user_id: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(user_id.as_bytes())
 }
@@ -260,11 +287,105 @@ fn read_frame(reader: &mut impl Read) -> io::Result<(u64, Millis, u8, u32)> {
 }
 
 fn parts(frame: [u8; FRAME]) -> (u64, Millis, u8, u32) {
-    let [h0, h1, h2, h3, h4, h5, h6, h7, t0, t1, t2, t3, t4, t5, t6, t7, kind, l0, l1, l2, l3] = frame;
+    let [
+        h0,
+        h1,
+        h2,
+        h3,
+        h4,
+        h5,
+        h6,
+        h7,
+        t0,
+        t1,
+        t2,
+        t3,
+        t4,
+        t5,
+        t6,
+        t7,
+        kind,
+        l0,
+        l1,
+        l2,
+        l3,
+    ] = frame;
     (
         u64::from_le_bytes([h0, h1, h2, h3, h4, h5, h6, h7]),
         i64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
         kind,
         u32::from_le_bytes([l0, l1, l2, l3]),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::DEFAULT_INTERACTION;
+
+    fn touchpoint(event_id: &'static str, user_id: &'static str) -> Touchpoint<'static> {
+        Touchpoint {
+            event_id,
+            user_id,
+            occurred_at: 5,
+            channel: None,
+            interaction: DEFAULT_INTERACTION,
+            source: None,
+            medium: None,
+            campaign: None,
+            content: None,
+            term: None,
+            cost_micros: None,
+            currency: None,
+            milestone: None,
+        }
+    }
+
+    /// Users whose hashes are the same, with too little memory for one record, through a split.
+    #[test]
+    fn users_are_told_apart_by_more_than_their_hash() {
+        let folder = Folder(std::env::temp_dir());
+        let sent = [
+            touchpoint("a", "u1"),
+            touchpoint("b", "u2"),
+            touchpoint("c", "u1"),
+            touchpoint("d", "u3"),
+        ];
+        let buckets = Buckets::new(2, 0, &folder);
+        let mut writer = buckets.writer(0);
+        for t in &sent {
+            let hash = if t.user_id == "u3" { 0 } else { u64::MAX };
+            writer
+                .add(hash, t.occurred_at, TOUCHPOINT, |out| record::encode_touchpoint(t, out))
+                .unwrap();
+        }
+        writer.finish();
+        let sizes: Vec<_> = buckets
+            .buckets
+            .iter()
+            .map(|b| b.lock().unwrap().file_bytes > 0)
+            .collect();
+        assert_eq!(sizes, [true, false, false, true]);
+        let mut found = Vec::new();
+        for bucket in buckets.into_buckets() {
+            let bytes = bucket.bytes();
+            let smaller = bucket.split(4, 2, 1, &folder).unwrap();
+            assert_eq!(smaller.iter().map(Bucket::bytes).sum::<u64>(), bytes);
+            for bucket in smaller {
+                let records = bucket.load(&folder).unwrap();
+                let each = |events: &mut Events<'_>| {
+                    let mut ids: Vec<_> = events.touchpoints.iter().map(|t| t.event_id.to_owned()).collect();
+                    ids.sort();
+                    found.push((events.touchpoints[0].user_id.to_owned(), ids.concat()));
+                    Ok(())
+                };
+                records.users(each).unwrap();
+            }
+        }
+        found.sort();
+        assert_eq!(
+            found,
+            [("u1", "ac"), ("u2", "b"), ("u3", "d")].map(|(u, ids)| (u.to_owned(), ids.to_owned()))
+        );
+    }
 }

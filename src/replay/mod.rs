@@ -101,8 +101,17 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { touchpoints, conversions, adjustments, rows, .. } = self;
-        write!(f, "{touchpoints} touchpoints, {conversions} conversions, {adjustments} adjustments: {rows} rows")?;
+        let Self {
+            touchpoints,
+            conversions,
+            adjustments,
+            rows,
+            ..
+        } = self;
+        write!(
+            f,
+            "{touchpoints} touchpoints, {conversions} conversions, {adjustments} adjustments: {rows} rows"
+        )?;
         for (count, what) in [
             (self.conflicting_duplicates, "conflicting duplicates"),
             (self.waiting_adjustments, "adjustments without their conversion"),
@@ -134,6 +143,9 @@ pub enum Error {
     /// The rows would replace what they are made of.
     #[error("{0}: is an input and cannot be written to as well; choose another file")]
     Overwrites(Input),
+    /// Rows and dead letters cannot share a file.
+    #[error("rows and dead letters are to go to the same file; choose two")]
+    OneTarget,
     /// The rows or the dead letters cannot be written.
     #[error("{target}: cannot be written: {source}")]
     Output {
@@ -167,7 +179,11 @@ pub fn rows_of<'a>(
 ) -> Vec<TextRow> {
     let mut users: BTreeMap<&str, user::Events<'a>> = BTreeMap::new();
     for touchpoint in touchpoints {
-        users.entry(touchpoint.user_id).or_default().touchpoints.push(touchpoint);
+        users
+            .entry(touchpoint.user_id)
+            .or_default()
+            .touchpoints
+            .push(touchpoint);
     }
     for event in conversions {
         match event {

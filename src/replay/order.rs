@@ -9,7 +9,11 @@ use crate::core::Row;
 
 /// Appends what the ids of all rows of `row`'s conversion begin with, and no others.
 pub(super) fn write_key(row: &Row<'_>, out: &mut Vec<u8>) {
-    Row { touchpoint_id: "", ..*row }.write_id(out); // key, model, `|`
+    Row {
+        touchpoint_id: "",
+        ..*row
+    }
+    .write_id(out); // key, model, `|`
     out.truncate(out.len().saturating_sub(row.model.name().len() + 1));
 }
 
@@ -17,7 +21,11 @@ pub(super) fn write_key(row: &Row<'_>, out: &mut Vec<u8>) {
 pub(super) fn sort(rows: &mut [Row<'_>]) {
     rows.sort_unstable_by(|a, b| {
         let models = || model(a).cmp(model(b));
-        if a.model == b.model { escaped(a.touchpoint_id, b.touchpoint_id) } else { models() }
+        if a.model == b.model {
+            escaped(a.touchpoint_id, b.touchpoint_id)
+        } else {
+            models()
+        }
     });
 }
 
@@ -29,7 +37,9 @@ fn model<'a>(row: &Row<'a>) -> &'static str {
 /// The order of two strings once `\` and `|` in them are escaped by `\`.
 fn escaped(a: &str, b: &str) -> Ordering {
     let differ = a.bytes().zip(b.bytes()).find(|(x, y)| x != y);
-    let Some((x, y)) = differ else { return a.len().cmp(&b.len()) };
+    let Some((x, y)) = differ else {
+        return a.len().cmp(&b.len());
+    };
     match (is_escaped(x), is_escaped(y)) {
         (true, false) => b'\\'.cmp(&y),
         (false, true) => x.cmp(&b'\\'),
@@ -59,7 +69,14 @@ mod tests {
             currency: None,
         };
         let mut rows = Vec::new();
-        credit(&conversion, &[], &[], &Rules::default(), &mut Scratch::default(), &mut rows);
+        credit(
+            &conversion,
+            &[],
+            &[],
+            &Rules::default(),
+            &mut Scratch::default(),
+            &mut rows,
+        );
         each(rows[0]);
     }
 

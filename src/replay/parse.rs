@@ -19,10 +19,18 @@ pub(super) struct Parser<'b> {
 impl Parser<'_> {
     /// Adds the events of a block to the buckets. Returns what cannot be used.
     pub(super) fn block(&mut self, block: &Block) -> Result<Found, Error> {
-        let mut found = Found { input: block.input, lines: 0, bad: Vec::new() };
+        let mut found = Found {
+            input: block.input,
+            lines: 0,
+            bad: Vec::new(),
+        };
         if block.too_long {
             let reason = format!("longer than {MAX_LINE} bytes; only its begin is kept here");
-            found.bad.push(Bad { line: 0, reason, content: block.bytes.clone() });
+            found.bad.push(Bad {
+                line: 0,
+                reason,
+                content: block.bytes.clone(),
+            });
             found.lines = 1;
             return Ok(found);
         }
@@ -30,8 +38,16 @@ impl Parser<'_> {
         while !rest.is_empty() {
             let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let (line, after) = rest.split_at_checked(end).unwrap_or_default();
-            if let Err(Stopped::Bad(fault)) = self.line(block.kind, line).or_else(Stopped::fatal)? {
-                found.bad.push(Bad { line: found.lines, reason: fault.to_string(), content: line.to_vec() });
+            match self.line(block.kind, line) {
+                Ok(()) => {}
+                Err(Stopped::Bad(fault)) => {
+                    found.bad.push(Bad {
+                        line: found.lines,
+                        reason: fault.to_string(),
+                        content: line.to_vec(),
+                    });
+                }
+                Err(Stopped::Fatal(error)) => return Err(error),
             }
             found.lines += 1;
             rest = after.get(1..).unwrap_or_default();
@@ -69,15 +85,6 @@ enum Stopped {
     Bad(Fault),
     /// Nothing can.
     Fatal(Error),
-}
-
-impl Stopped {
-    fn fatal(self) -> Result<Result<(), Self>, Error> {
-        match self {
-            Self::Fatal(error) => Err(error),
-            bad => Ok(Err(bad)),
-        }
-    }
 }
 
 impl From<Fault> for Stopped {

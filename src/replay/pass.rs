@@ -33,12 +33,22 @@ pub fn run(request: &Request, progress: &Progress) -> Result<Summary, Error> {
     let (sorted, credited) = credit(buckets, request, &plan, &runs, progress)?;
     summary.add(&credited);
     progress.writing(runs.bytes() + sorted.iter().map(Sorted::bytes).sum::<u64>());
-    let merged = runs.merge(sorted, &mut super::progress::Advancing { inner: &mut out, progress });
+    let merged = runs.merge(
+        sorted,
+        &mut super::progress::Advancing {
+            inner: &mut out,
+            progress,
+        },
+    );
     let (rows, shared_ids) = merged.map_err(|error| match error {
         MergeError::Output(source) => out.error(source),
         MergeError::Temporary(error) => error,
     })?;
-    summary.add(&Summary { rows, shared_ids, ..Summary::default() });
+    summary.add(&Summary {
+        rows,
+        shared_ids,
+        ..Summary::default()
+    });
     out.finish()?;
     summary.bad = bad_lines.finish()?;
     progress.end();
@@ -51,6 +61,9 @@ fn inputs(request: &Request) -> Result<Vec<(Kind, &Input)>, Error> {
     let inputs: Vec<_> = touchpoints.chain(conversions).collect();
     if inputs.iter().filter(|(_, input)| **input == Input::Stdin).count() > 1 {
         return Err(Error::StdinTwice);
+    }
+    if request.output.is_some() && request.output == request.dead_letters {
+        return Err(Error::OneTarget);
     }
     for (_, input) in &inputs {
         let Input::File(path) = input else { continue };
@@ -86,12 +99,22 @@ impl Plan {
         let memory = request.memory_bytes;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
         // Packed files may be many times larger than they look; a bucket that turns out too large is split again.
-        let known = inputs.iter().map(|(_, input)| input.size().unwrap_or(1 << 30)).fold(0, u64::saturating_add);
+        let known = inputs
+            .iter()
+            .map(|(_, input)| input.size().unwrap_or(1 << 30))
+            .fold(0, u64::saturating_add);
         let bucket_bytes = (memory / 16 / threads).max(16 << 10) as u64;
         let wanted = (known / bucket_bytes).clamp(16, 256).next_power_of_two();
         // Temporary files lie where the output does: the system's own folder is memory on many machines.
-        let folder = request.output.as_deref().map_or_else(std::env::temp_dir, output::folder);
-        let folder = if folder.starts_with("/dev") { std::env::temp_dir() } else { folder };
+        let folder = request
+            .output
+            .as_deref()
+            .map_or_else(std::env::temp_dir, output::folder);
+        let folder = if folder.starts_with("/dev") {
+            std::env::temp_dir()
+        } else {
+            folder
+        };
         Self {
             threads,
             bucket_bits: wanted.trailing_zeros(),
@@ -114,7 +137,10 @@ fn read(
     let buckets = Buckets::new(plan.bucket_bits, 0, &plan.folder);
     let blocks = Mutex::new(Blocks::new(inputs, progress));
     let read = on_threads(plan.threads, |stop| {
-        let mut parser = Parser { writer: buckets.writer(plan.held_bytes), counts: Summary::default() };
+        let mut parser = Parser {
+            writer: buckets.writer(plan.held_bytes),
+            counts: Summary::default(),
+        };
         let mut room = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).next(room)?;
@@ -147,7 +173,12 @@ fn credit(
         let mut sorter = runs.sorter(plan.run_bytes);
         let mut counts = Summary::default();
         while let Some(bucket) = pop().filter(|_| !stop.load(Ordering::Relaxed)) {
-            let mut work = Work { request, plan, sorter: &mut sorter, counts: &mut counts };
+            let mut work = Work {
+                request,
+                plan,
+                sorter: &mut sorter,
+                counts: &mut counts,
+            };
             work.bucket(bucket, plan.bucket_bits, true)?;
             progress.add(1);
         }
@@ -184,17 +215,7 @@ impl Work<'_, '_> {
         }
         let records = bucket.load(&plan.folder)?;
         let mut creditor = Creditor::new(&self.request.rules);
-        records.users(|events| {
-            let mut ids = events.user_ids();
-            let first = ids.next().unwrap_or_default();
-            if ids.all(|id| id == first) {
-                drop(ids);
-                return self.user(&mut creditor, events);
-            }
-            drop(ids);
-            let ids: std::collections::BTreeSet<&str> = events.user_ids().collect();
-            ids.into_iter().try_for_each(|id| self.user(&mut creditor, &mut events.of(id)))
-        })?;
+        records.users(|events| self.user(&mut creditor, events))?;
         self.counts.add(&creditor.counts);
         Ok(())
     }
@@ -211,10 +232,7 @@ impl Work<'_, '_> {
 }
 
 /// Runs `work` on so many threads and returns what each made; the first error stops them all.
-fn on_threads<T: Send>(
-    threads: usize,
-    work: impl Fn(&AtomicBool) -> Result<T, Error> + Sync,
-) -> Result<Vec<T>, Error> {
+fn on_threads<T: Send>(threads: usize, work: impl Fn(&AtomicBool) -> Result<T, Error> + Sync) -> Result<Vec<T>, Error> {
     let stop = AtomicBool::new(false);
     let made: Vec<Result<T, Error>> = thread::scope(|scope| {
         let one = || {
@@ -225,7 +243,10 @@ fn on_threads<T: Send>(
             made
         };
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        handles.into_iter().map(|handle| handle.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
     });
     made.into_iter().collect()
 }

@@ -16,14 +16,16 @@ use crate::core::Row;
 use super::bucket::Folder;
 use super::{Error, order};
 
-/// How many runs are merged at once; each has a file and a buffer.
+/// How many runs are merged into one of the next level, so that each row is written again once a level only.
 const FAN_IN: usize = 64;
-const BUFFER: usize = 64 << 10;
+/// Each file that is read or written has one.
+const BUFFER: usize = 32 << 10;
 const HEADER: usize = 20;
 
 /// Runs that went to files.
 pub(super) struct Runs {
-    files: Mutex<Vec<Run>>,
+    /// By level; fewer than [`FAN_IN`] on each.
+    levels: Mutex<Vec<Vec<Run>>>,
     folder: Folder,
 }
 
@@ -91,7 +93,13 @@ impl<'r> Sorter<'r> {
             arena.push(b'\n');
         }
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        entries.push(Entry { key, user, rows: start, end: arena.len(), count });
+        entries.push(Entry {
+            key,
+            user,
+            rows: start,
+            end: arena.len(),
+            count,
+        });
         if arena.len() > self.limit { self.spill() } else { Ok(()) }
     }
 
@@ -115,12 +123,19 @@ impl<'r> Sorter<'r> {
 
 impl Runs {
     pub(super) fn new(folder: &Folder) -> Self {
-        Self { files: Mutex::default(), folder: folder.clone() }
+        Self {
+            levels: Mutex::default(),
+            folder: folder.clone(),
+        }
     }
 
     /// A sorter that moves a run to a file once it has more than `limit` bytes.
     pub(super) fn sorter(&self, limit: usize) -> Sorter<'_> {
-        Sorter { runs: self, limit, sorted: Sorted::default() }
+        Sorter {
+            runs: self,
+            limit,
+            sorted: Sorted::default(),
+        }
     }
 
     /// Writes a run to a file and returns its empty arena.
@@ -134,22 +149,35 @@ impl Runs {
             }
             Ok(0)
         })?;
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.push(run);
-        if files.len() >= FAN_IN {
-            let many = std::mem::take(&mut *files);
-            let merged = self.write(|out| {
-                let sources = many.into_iter().map(Source::open).collect::<io::Result<Vec<_>>>()?;
-                merge(sources, |source, next| {
-                    next.write_header(out)?;
-                    source.copy(next, out)
-                })
-            })?;
-            files.push(merged);
-        }
-        let Source::Memory(Sorted { mut arena, .. }) = source else { return Ok(Vec::new()) };
+        self.file(run)?;
+        let Source::Memory(Sorted { mut arena, .. }) = source else {
+            return Ok(Vec::new());
+        };
         arena.clear();
         Ok(arena)
+    }
+
+    /// Puts a run beside those of its level; when there are enough, one of the next level comes of them.
+    fn file(&self, mut run: Run) -> Result<(), Error> {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        for level in levels.iter_mut() {
+            level.push(run);
+            if level.len() < FAN_IN {
+                return Ok(());
+            }
+            let many = std::mem::take(level);
+            run = self.write(|out| {
+                let earlier: u64 = many.iter().map(|run| run.dropped).sum();
+                let sources = many.into_iter().map(Source::open).collect::<io::Result<Vec<_>>>()?;
+                let dropped = merge(sources, |source, next| {
+                    next.write_header(out)?;
+                    source.copy(next, out)
+                })?;
+                Ok(earlier + dropped)
+            })?;
+        }
+        levels.push(vec![run]);
+        Ok(())
     }
 
     fn write(&self, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<u64>) -> Result<Run, Error> {
@@ -162,13 +190,20 @@ impl Runs {
 
     /// The bytes that lie in files.
     pub(super) fn bytes(&self) -> u64 {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|run| run.bytes).sum()
+        self.levels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .flatten()
+            .map(|run| run.bytes)
+            .sum()
     }
 
     /// Merges all runs, with those that stayed in memory, into `out`. Returns (rows written, entries dropped for a lesser
     /// user's). An error is of `out` where `of_output` was set by it.
     pub(super) fn merge(self, memory: Vec<Sorted>, out: &mut impl Write) -> Result<(u64, u64), MergeError> {
-        let files = self.files.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let levels = self.levels.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let files: Vec<Run> = levels.into_iter().flatten().collect();
         let earlier: u64 = files.iter().map(|run| run.dropped).sum();
         let opened = files.into_iter().map(Source::open).collect::<io::Result<Vec<_>>>();
         let mut sources = opened.map_err(|e| MergeError::Temporary(self.folder.error(e)))?;
@@ -177,7 +212,10 @@ impl Runs {
         let mut refused = None;
         let merged = merge(sources, |source, next| {
             written += u64::from(next.count);
-            let mut out = Watched { inner: &mut *out, refused: &mut refused };
+            let mut out = Watched {
+                inner: &mut *out,
+                refused: &mut refused,
+            };
             source.copy(next, &mut out)
         });
         match (merged, refused) {
@@ -246,7 +284,10 @@ enum Source {
 impl Source {
     fn open(mut run: Run) -> io::Result<Self> {
         run.file.seek(SeekFrom::Start(0))?;
-        Ok(Self::File { reader: BufReader::with_capacity(BUFFER, run.file), left: run.bytes })
+        Ok(Self::File {
+            reader: BufReader::with_capacity(BUFFER, run.file),
+            left: run.bytes,
+        })
     }
 
     /// Goes to the next entry; false when there is none. Its rows must be copied or skipped before the one after it.
@@ -255,7 +296,9 @@ impl Source {
         cursor.user.clear();
         match self {
             Self::Memory(sorted) => {
-                let Some(entry) = sorted.entries.last() else { return Ok(false) };
+                let Some(entry) = sorted.entries.last() else {
+                    return Ok(false);
+                };
                 cursor.key.extend_from_slice(sorted.slice(entry.key, entry.user));
                 cursor.user.extend_from_slice(sorted.slice(entry.user, entry.rows));
                 (cursor.count, cursor.bytes) = (entry.count, (entry.end - entry.rows) as u64);
@@ -282,22 +325,25 @@ impl Source {
     fn copy(&mut self, cursor: &Cursor, out: &mut impl Write) -> io::Result<()> {
         match self {
             Self::Memory(sorted) => {
-                let Some(entry) = sorted.entries.pop() else { return Ok(()) };
+                let Some(entry) = sorted.entries.pop() else {
+                    return Ok(());
+                };
                 out.write_all(sorted.slice(entry.rows, entry.end))
             }
             Self::File { reader, .. } => {
                 let copied = io::copy(&mut reader.take(cursor.bytes), out)?;
-                if copied == cursor.bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+                if copied == cursor.bytes {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                }
             }
         }
     }
 }
 
 /// Calls `take` with each entry of all sources in order, the least user's of one key. Returns how many were dropped.
-fn merge(
-    sources: Vec<Source>,
-    mut take: impl FnMut(&mut Source, &Cursor) -> io::Result<()>,
-) -> io::Result<u64> {
+fn merge(sources: Vec<Source>, mut take: impl FnMut(&mut Source, &Cursor) -> io::Result<()>) -> io::Result<u64> {
     let mut heap = BinaryHeap::new();
     for mut source in sources {
         let mut cursor = Cursor::default();

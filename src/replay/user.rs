@@ -20,19 +20,43 @@ impl<'a> Events<'a> {
         self.adjustments.clear();
     }
 
-    /// All user ids that are in here; more than one only when the hashes of two users are the same.
+    /// Whether all of it is of one user, as it is unless the hashes of two users are the same.
+    pub(super) fn is_of_one_user(&self) -> bool {
+        let mut ids = self.user_ids();
+        let first = ids.next();
+        ids.all(|id| Some(id) == first)
+    }
+
+    /// The user of each event.
     pub(super) fn user_ids(&self) -> impl Iterator<Item = &'a str> + '_ {
         let touched = self.touchpoints.iter().map(|t| t.user_id);
         let converted = self.conversions.iter().map(|c| c.user_id);
-        touched.chain(converted).chain(self.adjustments.iter().map(|a| a.user_id))
+        touched
+            .chain(converted)
+            .chain(self.adjustments.iter().map(|a| a.user_id))
     }
 
     /// The events of one of several users.
     pub(super) fn of(&self, user_id: &str) -> Self {
         Self {
-            touchpoints: self.touchpoints.iter().filter(|t| t.user_id == user_id).copied().collect(),
-            conversions: self.conversions.iter().filter(|c| c.user_id == user_id).copied().collect(),
-            adjustments: self.adjustments.iter().filter(|a| a.user_id == user_id).copied().collect(),
+            touchpoints: self
+                .touchpoints
+                .iter()
+                .filter(|t| t.user_id == user_id)
+                .copied()
+                .collect(),
+            conversions: self
+                .conversions
+                .iter()
+                .filter(|c| c.user_id == user_id)
+                .copied()
+                .collect(),
+            adjustments: self
+                .adjustments
+                .iter()
+                .filter(|a| a.user_id == user_id)
+                .copied()
+                .collect(),
         }
     }
 }
@@ -50,7 +74,13 @@ pub(super) struct Creditor<'a, 'r> {
 impl<'a, 'r> Creditor<'a, 'r> {
     pub(super) fn new(rules: &'r Rules) -> Self {
         let (scratch, rows, of_one, counts) = Default::default();
-        Self { rules, scratch, rows, of_one, counts }
+        Self {
+            rules,
+            scratch,
+            rows,
+            of_one,
+            counts,
+        }
     }
 
     /// Calls `each` with every conversion of the user and its rows, sorted by id; a retracted one has none.
@@ -58,7 +88,9 @@ impl<'a, 'r> Creditor<'a, 'r> {
         let conflicts = journey::settle(&mut events.touchpoints) + settle_conversions(&mut events.conversions);
         self.counts.conflicting_duplicates += conflicts as u64;
         self.counts.distinct_conversions += events.conversions.len() as u64;
-        events.adjustments.sort_unstable_by(|a, b| a.adjusts.as_bytes().cmp(b.adjusts.as_bytes()));
+        events
+            .adjustments
+            .sort_unstable_by(|a, b| a.adjusts.as_bytes().cmp(b.adjusts.as_bytes()));
         let mut adjusted = events.adjustments.as_slice();
         for conversion in &events.conversions {
             // Both are sorted by the conversion's id, so one walk meets each with its adjustments.
@@ -68,7 +100,13 @@ impl<'a, 'r> Creditor<'a, 'r> {
             adjusted = rest;
             self.settle_adjustments(own);
             self.rows.clear();
-            let Self { rules, scratch, rows, of_one, .. } = self;
+            let Self {
+                rules,
+                scratch,
+                rows,
+                of_one,
+                ..
+            } = self;
             credit(conversion, of_one, &events.touchpoints, rules, scratch, rows);
             order::sort(rows);
             each(conversion, rows);
