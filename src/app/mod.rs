@@ -112,6 +112,13 @@ pub fn run(config: &Config) -> Result<(), Error> {
     outcome
 }
 
+/// The threads of the sidecar and of whatever waits for something.
+fn runtime() -> Result<Runtime, Error> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder.worker_threads(2).thread_name("sidecar").enable_all().build();
+    built.map_err(|error| Error::Failed(format!("no threads to be had for the sidecar: {error}")))
+}
+
 impl App {
     /// Starts everything, in order. What was started before an error ends with the process.
     pub fn start(config: &Config) -> Result<Self, Error> {
@@ -121,12 +128,7 @@ impl App {
         let health = Arc::new(Health::default());
         let partitions = Arc::new(Partitions::new());
         let shared = Arc::new(Shared::open(&settings::budget(config))?);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("sidecar")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::Failed(format!("no threads to be had for the sidecar: {error}")))?;
+        let runtime = runtime()?;
         let (sender, events) = channel();
         let interrupted = CancellationToken::new();
         signals::watch(&runtime, sender.clone(), interrupted.clone())?;
@@ -152,7 +154,31 @@ impl App {
         let mut threads = common.workers(&log)?;
         let sidecar = common.sidecar(&log, keys)?;
         threads.push(common.housekeeping(&log)?);
-        Ok(common.into_app(admin, sidecar, log.broker(), threads, events))
+        let Common {
+            metrics,
+            health,
+            partitions,
+            stop,
+            stop_sidecar,
+            stop_last,
+            runtime,
+            ..
+        } = common;
+        Ok(Self {
+            metrics,
+            health,
+            partitions,
+            broker: log.broker(),
+            admin,
+            address: sidecar.address(),
+            runtime,
+            sidecar,
+            stop,
+            stop_sidecar,
+            stop_last,
+            threads,
+            events,
+        })
     }
 
     /// Waits for what ends the process, up to `time`: a signal is a clean end, a thread that ended is not.

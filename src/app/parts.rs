@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use tokio::runtime::Runtime;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::housekeeping::Housekeeping;
 use super::log::{Log, patiently};
 use super::observe::Watch;
-use super::{App, Error, Event, clock, keys, settings, workers};
+use super::{Error, Event, clock, keys, settings, workers};
 use crate::access::{Admin, Keys, socket};
 use crate::api::{self, Serving};
 use crate::config::Config;
@@ -22,8 +22,7 @@ use crate::stream::decode::Decoder;
 use crate::stream::{Engine, Parts, Planted, RowFormat, Worker};
 use crate::telemetry::{Health, Metrics};
 use crate::topics::TopicLog;
-use crate::topics::embedded::Broker;
-use crate::topics::kafka::KafkaLog;
+use crate::topics::kafka::{self, KafkaLog};
 
 /// What the parts share.
 pub struct Common<'c> {
@@ -79,7 +78,9 @@ impl Common<'_> {
                 let join = |number| {
                     let settings = settings.clone();
                     self.worker(number, move |stop| {
-                        patiently(&|| !stop.is_cancelled(), || KafkaLog::join(settings.clone(), number))
+                        patiently(&|| !stop.is_cancelled(), || {
+                            KafkaLog::join(kafka::Settings::clone(&settings), number)
+                        })
                     })
                 };
                 numbers.map(join).collect()
@@ -144,43 +145,6 @@ impl Common<'_> {
             retention,
         };
         housekeeping.spawn(self.stop.clone(), self.sender.clone())
-    }
-
-    /// What runs, once all of it does.
-    pub fn into_app(
-        self,
-        admin: Admin,
-        sidecar: Serving,
-        broker: Option<Arc<Broker>>,
-        threads: Vec<JoinHandle<()>>,
-        events: Receiver<Event>,
-    ) -> App {
-        let Self {
-            metrics,
-            health,
-            partitions,
-            runtime,
-            stop,
-            stop_sidecar,
-            stop_last,
-            ..
-        } = self;
-        let address = sidecar.address();
-        App {
-            metrics,
-            health,
-            partitions,
-            broker,
-            admin,
-            address,
-            runtime,
-            sidecar,
-            stop,
-            stop_sidecar,
-            stop_last,
-            threads,
-            events,
-        }
     }
 }
 

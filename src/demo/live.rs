@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use prometheus::Histogram;
 use prometheus::core::Collector;
 
-use super::screen::Figures;
+use super::screen::{Channels, Figures};
 use super::shoppers::Counts;
 use crate::core::Model;
 use crate::core::event::END_TIME;
@@ -26,7 +26,7 @@ pub const MODELS: (Model, Model) = (Model::LastTouch, Model::Linear);
 pub struct Live {
     began: Instant,
     past: VecDeque<(Instant, u64, u64)>,
-    credit: Option<(Instant, Vec<(String, i64, i64)>)>,
+    credit: Option<(Instant, Channels)>,
 }
 
 impl Default for Live {
@@ -84,7 +84,7 @@ impl Live {
         (rate(events, *events_then), rate(rows, *rows_then))
     }
 
-    fn credit(&mut self, partitions: &Partitions) -> Result<Vec<(String, i64, i64)>, store::Error> {
+    fn credit(&mut self, partitions: &Partitions) -> Result<Channels, store::Error> {
         if let Some((at, credit)) = &self.credit
             && at.elapsed() < CREDIT
         {
@@ -97,7 +97,7 @@ impl Live {
 }
 
 /// Credit of all conversions by channel under both models, the most first.
-fn credit_by_channel(partitions: &Partitions) -> Result<Vec<(String, i64, i64)>, store::Error> {
+fn credit_by_channel(partitions: &Partitions) -> Result<Channels, store::Error> {
     let mut sums: BTreeMap<String, (i128, i128)> = BTreeMap::new();
     for (_, partition) in partitions.all() {
         let view = partition.view();

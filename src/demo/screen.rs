@@ -29,9 +29,12 @@ pub struct Figures {
     pub p50_ms: f64,
     /// And 99 in 100.
     pub p99_ms: f64,
-    /// Credited conversions by channel, in micros of a conversion: under the first and the second model.
-    pub channels: Vec<(String, i64, i64)>,
+    /// Credited conversions by channel.
+    pub channels: Channels,
 }
+
+/// Channels with their credit in micros of a conversion, under the first and the second model.
+pub type Channels = Vec<(String, i64, i64)>;
 
 /// What stands still while the figures move.
 #[derive(Clone, Debug)]
