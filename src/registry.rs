@@ -241,9 +241,15 @@ impl Registry {
     pub async fn register_all(&self, schemas: &[(&str, &str)]) -> Result<Vec<u32>, Error> {
         for (subject, schema) in schemas {
             if let Compatibility::Incompatible(reasons) = self.compatible(subject, schema).await? {
+                let silent = reasons.is_empty(); // Apicurio's answer has no reasons
+                let reasons = if silent {
+                    "the registry does not say why".into()
+                } else {
+                    reasons.join("; ")
+                };
                 return Err(Error::Incompatible {
                     subject: (*subject).into(),
-                    reasons: reasons.join("; "),
+                    reasons,
                 });
             }
         }
@@ -286,7 +292,7 @@ pub enum Standing {
     Missing,
     /// The subject has another schema, which ours may follow: register ours.
     Outdated,
-    /// The subject has another schema, and ours may not follow it, for these reasons.
+    /// The subject has another schema, and ours may not follow it, for these reasons (some registries give none).
     Incompatible(Vec<String>),
 }
 

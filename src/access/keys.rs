@@ -91,7 +91,10 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// An empty directory.
     pub fn new(peppers: Peppers) -> Self {
-        Self { peppers, by_id: RwLock::default() }
+        Self {
+            peppers,
+            by_id: RwLock::default(),
+        }
     }
 
     /// Reads the whole control topic: no request may be answered before this. Returns where to follow on from.
@@ -119,7 +122,10 @@ impl Keys {
         std::thread::Builder::new()
             .name("control".into())
             .spawn(run)
-            .map_err(|source| Error::File { path: "thread `control`".into(), source })
+            .map_err(|source| Error::File {
+                path: "thread `control`".into(),
+                source,
+            })
     }
 
     fn run(&self, control: &dyn ControlLog, mut from: i64, stop: &AtomicBool) {
@@ -140,14 +146,24 @@ impl Keys {
     /// Takes one record of the control topic in. Records of other kinds and unreadable ones change nothing: the latter
     /// are logged, for a key that cannot be read opens nothing.
     pub fn apply(&self, record: &ControlRecord) {
-        let Some(id) = std::str::from_utf8(&record.key).ok().and_then(|key| key.strip_prefix(KIND)) else { return };
+        let Some(id) = std::str::from_utf8(&record.key)
+            .ok()
+            .and_then(|key| key.strip_prefix(KIND))
+        else {
+            return;
+        };
         let mut by_id = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
         let Some(value) = &record.value else {
             by_id.remove(id);
             return;
         };
         let parsed = serde_json::from_slice::<Record>(value).ok();
-        let entry = parsed.and_then(|record| Some(Entry { hash: pepper::unhex(&record.hash)?, record }));
+        let entry = parsed.and_then(|record| {
+            Some(Entry {
+                hash: pepper::unhex(&record.hash)?,
+                record,
+            })
+        });
         match entry {
             Some(entry) => drop(by_id.insert(id.to_owned(), entry)),
             None => {
@@ -162,7 +178,9 @@ impl Keys {
         let token = Token::parse(text)?;
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
         let entry = by_id.get(token.id);
-        let pepper = entry.map_or(Some(self.peppers.current()), |entry| self.peppers.get(&entry.record.pepper_id));
+        let pepper = entry.map_or(Some(self.peppers.current()), |entry| {
+            self.peppers.get(&entry.record.pepper_id)
+        });
         let hash = pepper.unwrap_or(self.peppers.current()).hash(token.secret);
         let right = pepper::same(&hash, &entry.map_or([0; 32], |entry| entry.hash));
         match (entry, pepper) {
@@ -170,21 +188,31 @@ impl Keys {
             (_, None) => Err(Denied::Pepper),
             (Some(_), _) if !right => Err(Denied::Wrong),
             (Some(entry), _) if entry.record.revoked => Err(Denied::Revoked),
-            (Some(entry), _) => Ok(Identity { key_id: token.id.to_owned(), role: entry.record.role }),
+            (Some(entry), _) => Ok(Identity {
+                key_id: token.id.to_owned(),
+                role: entry.record.role,
+            }),
         }
     }
 
     /// Every key by id: what is kept of it.
     pub fn all(&self) -> Vec<(String, Record)> {
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = by_id.iter().map(|(id, entry)| (id.clone(), entry.record.clone())).collect();
+        let mut all: Vec<_> = by_id
+            .iter()
+            .map(|(id, entry)| (id.clone(), entry.record.clone()))
+            .collect();
         all.sort_by(|(a, x), (b, y)| (x.created_at, a).cmp(&(y.created_at, b)));
         all
     }
 
     /// The record of a key.
     pub(super) fn get(&self, id: &str) -> Option<Record> {
-        self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).map(|entry| entry.record.clone())
+        self.by_id
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .map(|entry| entry.record.clone())
     }
 
     pub(super) fn peppers(&self) -> &Peppers {
@@ -246,7 +274,9 @@ mod tests {
         let (one, two) = (make(&admin, Role::Viewer), make(&admin, Role::Admin));
         let record = keys.get(&one.id).unwrap();
         // The second key's id, with the first one's hash beneath it.
-        control.put(&control_key(&two.id), Some(&serde_json::to_vec(&record).unwrap())).unwrap();
+        control
+            .put(&control_key(&two.id), Some(&serde_json::to_vec(&record).unwrap()))
+            .unwrap();
         keys.load(&*control).unwrap();
         assert_eq!(keys.authenticate(&two.key), Err(Denied::Wrong));
     }
@@ -285,7 +315,9 @@ mod tests {
         let (admin, keys, control) = admin(1);
         let made = make(&admin, Role::Viewer);
         control.put("webhook/1", Some(b"{}")).unwrap();
-        control.put(&control_key(&made.id), Some(b"{\"role\":\"root\"}")).unwrap();
+        control
+            .put(&control_key(&made.id), Some(b"{\"role\":\"root\"}"))
+            .unwrap();
         keys.load(&*control).unwrap();
         assert_eq!(keys.authenticate(&made.key), Err(Denied::Unknown));
     }

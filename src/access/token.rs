@@ -94,7 +94,10 @@ fn symbols(count: usize, into: &mut String) -> Result<(), Error> {
     let mut pool = [0; 64];
     while into.len() < end {
         getrandom::fill(&mut pool).map_err(|e| Error::Random(e.to_string()))?;
-        let fair = pool.iter().filter(|byte| **byte < 248).filter_map(|byte| DIGITS.get(usize::from(byte % 62)));
+        let fair = pool
+            .iter()
+            .filter(|byte| **byte < 248)
+            .filter_map(|byte| DIGITS.get(usize::from(byte % 62)));
         into.extend(fair.take(end - into.len()).map(|digit| char::from(*digit)));
     }
     Ok(())
@@ -140,7 +143,15 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_key() {
-        for text in ["", "trb_live_", "trb_live__", "trb_test_0123456789abcdef_x", "Bearer", "trb_live_é_é", "trb_live_0123456789abcdef_"] {
+        for text in [
+            "",
+            "trb_live_",
+            "trb_live__",
+            "trb_test_0123456789abcdef_x",
+            "Bearer",
+            "trb_live_é_é",
+            "trb_live_0123456789abcdef_",
+        ] {
             assert_eq!(Token::parse(text), Err(Malformed::Shape), "{text:?}");
         }
         let long = format!("{}0", Fresh::draw().unwrap().text());
@@ -153,7 +164,11 @@ mod tests {
         symbols(62_000, &mut text).unwrap();
         for digit in DIGITS {
             let count = text.bytes().filter(|b| b == digit).count();
-            assert!((800..1200).contains(&count), "{} came {count} times", char::from(*digit));
+            assert!(
+                (800..1200).contains(&count),
+                "{} came {count} times",
+                char::from(*digit)
+            );
         }
     }
 }

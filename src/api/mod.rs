@@ -42,7 +42,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use openapi::document;
-pub use problem::{Code, FieldError, Problem};
+pub use problem::{Code, FieldError, Problem, Rendered};
 pub use serve::{Error, Serving, serve};
 pub use state::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, State};
 

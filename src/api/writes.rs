@@ -115,7 +115,7 @@ pub(super) enum Moment {
 /// One touchpoint or many.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[allow(dead_code)] // documentation
+#[allow(dead_code, clippy::large_enum_variant)] // documentation
 pub(super) enum Touchpoints {
     /// One.
     One(TouchpointEvent),
@@ -126,7 +126,7 @@ pub(super) enum Touchpoints {
 /// One conversion or adjustment, or many.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[allow(dead_code)] // documentation
+#[allow(dead_code, clippy::large_enum_variant)] // documentation
 pub(super) enum Conversions {
     /// One.
     One(ConversionEvent),
@@ -163,7 +163,12 @@ pub(super) async fn conversions(
 }
 
 async fn append(state: State, input: Input, request: Request) -> Result<Response, Problem> {
-    let elsewhere = || Problem::new(Code::IngestElsewhere, "this instance reads Kafka: produce to its topics");
+    let elsewhere = || {
+        Problem::new(
+            Code::IngestElsewhere,
+            "this instance reads Kafka: produce to its topics",
+        )
+    };
     let ingest = state.ingest.clone().ok_or_else(elsewhere)?;
     Parameters::of(request.uri()).finish()?;
     let form = form_of(request.headers())?;
@@ -175,9 +180,23 @@ async fn append(state: State, input: Input, request: Request) -> Result<Response
         let here = last.entry(*partition).or_insert(*offset);
         *here = (*here).max(*offset);
     }
-    let positions = last.iter().map(|(partition, offset)| Position { partition: *partition, offset: *offset }).collect();
+    let positions = last
+        .iter()
+        .map(|(partition, offset)| Position {
+            partition: *partition,
+            offset: *offset,
+        })
+        .collect();
     let headers = fresh::headers(Some(now), &header_of(input, &last));
-    Ok((StatusCode::ACCEPTED, headers, Json(Accepted { accepted: places.len(), positions })).into_response())
+    Ok((
+        StatusCode::ACCEPTED,
+        headers,
+        Json(Accepted {
+            accepted: places.len(),
+            positions,
+        }),
+    )
+        .into_response())
 }
 
 fn take(ingest: &Arc<dyn Ingest>, input: Input, form: Form, body: &[u8]) -> Result<(i64, Vec<Appended>), Problem> {
@@ -196,10 +215,21 @@ fn take(ingest: &Arc<dyn Ingest>, input: Input, form: Form, body: &[u8]) -> Resu
 }
 
 fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let refuse = || Problem::new(Code::UnsupportedMediaType, "send application/json or application/x-ndjson");
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let refuse = || {
+        Problem::new(
+            Code::UnsupportedMediaType,
+            "send application/json or application/x-ndjson",
+        )
+    };
     if headers.contains_key(axum::http::header::CONTENT_ENCODING) {
-        return Err(Problem::new(Code::UnsupportedMediaType, "send the body without a content encoding"));
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "send the body without a content encoding",
+        ));
     }
     Form::of(content_type).ok_or_else(refuse)
 }
@@ -209,7 +239,10 @@ fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
 async fn body_of(state: &State, mut request: Request) -> Result<Bytes, Problem> {
     let limit = state.limits.body_bytes;
     let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {limit} bytes"));
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let declared = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
@@ -234,5 +267,7 @@ fn header_of(input: Input, last: &BTreeMap<u32, Offset>) -> String {
 /// The log timestamp of what arrives now.
 #[allow(clippy::disallowed_methods)] // the wall clock is what a log timestamp is
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }

@@ -89,6 +89,8 @@ pub struct App {
     sidecar: Serving,
     /// Stops workers and housekeeping.
     stop: CancellationToken,
+    /// Stops the sidecar, which then answers what is under way.
+    stop_sidecar: CancellationToken,
     /// Stops what serves them: the socket, the followed control topic.
     stop_last: CancellationToken,
     threads: Vec<JoinHandle<()>>,
@@ -126,18 +128,9 @@ impl App {
             .build()
             .map_err(|error| Error::Failed(format!("no threads to be had for the sidecar: {error}")))?;
         let (sender, events) = channel();
-        let (stop, stop_last) = (CancellationToken::new(), CancellationToken::new());
-        let common = Common {
-            config,
-            metrics,
-            health,
-            partitions,
-            shared,
-            stop,
-            stop_last,
-            sender,
-            runtime,
-        };
+        let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
+        let common =
+            Common { config, metrics, health, partitions, shared, stop, stop_sidecar, stop_last, sender, runtime };
         signals::watch(&common.runtime, common.sender.clone(), common.stop.clone())?;
         let log = Log::open(config, &|| !common.stop.is_cancelled())?;
         let (keys, admin) = common.keys(&log)?;
@@ -188,7 +181,10 @@ impl App {
                 outcome = Err(error);
             }
         }
-        self.runtime.block_on(self.sidecar.stop());
+        self.stop_sidecar.cancel();
+        if let Err(error) = self.runtime.block_on(self.sidecar.ended()) {
+            tracing::warn!(%error, "the sidecar did not end well");
+        }
         self.stop_last.cancel();
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         tracing::info!("stopped");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::core::Millis;
 use crate::stream::{BatchReport, Moment, Observer};
@@ -17,12 +17,7 @@ pub struct Watch {
     health: Arc<Health>,
     heartbeat: Arc<Heartbeat>,
     clock: fn() -> Millis,
-    partitions: HashMap<u32, Watched>,
-}
-
-struct Watched {
-    metrics: PartitionMetrics,
-    replaying_since: Option<Instant>,
+    partitions: HashMap<u32, PartitionMetrics>,
 }
 
 impl Watch {
@@ -41,14 +36,7 @@ impl Watch {
     fn gained(&mut self, partition: u32) {
         events::PartitionGained { partition }.emit(&self.metrics);
         self.health.partition(partition, PartitionState::Restoring);
-        let metrics = self.metrics.stream.partition(partition);
-        self.partitions.insert(
-            partition,
-            Watched {
-                metrics,
-                replaying_since: None,
-            },
-        );
+        self.partitions.insert(partition, self.metrics.stream.partition(partition));
     }
 
     fn lost(&mut self, partition: u32) {
@@ -57,31 +45,18 @@ impl Watch {
         self.partitions.remove(&partition);
     }
 
-    fn replay_started(&mut self, partition: u32, left: u64) {
+    fn replay_started(&self, partition: u32, left: u64) {
         events::ReplayStarted {
             partition,
             records: left,
         }
         .emit(&self.metrics);
         self.health.partition(partition, PartitionState::Replaying { left });
-        if let Some(watched) = self.partitions.get_mut(&partition) {
-            watched.replaying_since = Some(Instant::now());
-        }
     }
 
-    fn live(&mut self, partition: u32, replayed: u64) {
+    fn live(&self, partition: u32, replayed: u64) {
         self.health.partition(partition, PartitionState::Live);
-        let since = self
-            .partitions
-            .get_mut(&partition)
-            .and_then(|watched| watched.replaying_since.take());
-        let took = since.map_or(Duration::ZERO, |since| since.elapsed());
-        events::ReplayFinished {
-            partition,
-            records: replayed,
-            took,
-        }
-        .emit(&self.metrics);
+        events::ReplayFinished { partition, records: replayed }.emit(&self.metrics);
     }
 
     fn batch(&mut self, report: &BatchReport) {
@@ -117,8 +92,8 @@ impl Watch {
             return;
         };
         for (input, lag) in [
-            (Input::Touchpoints, &watched.metrics.touchpoints),
-            (Input::Conversions, &watched.metrics.conversions),
+            (Input::Touchpoints, &watched.touchpoints),
+            (Input::Conversions, &watched.conversions),
         ] {
             let left = report
                 .ends
@@ -157,9 +132,9 @@ impl Observer for Watch {
             }
             Moment::Live { partition, replayed } => self.live(partition, replayed),
             Moment::Batch(report) => self.batch(report),
-            Moment::Committed { took, .. } => {
+            Moment::Committed { took, records } => {
                 let took = Duration::from_millis(took.max(0).unsigned_abs());
-                events::TransactionCommitted { took }.emit(&self.metrics);
+                events::TransactionCommitted { took, records }.emit(&self.metrics);
             }
             Moment::SetAside {
                 partition,

@@ -1,6 +1,7 @@
 //! How each part is started, from what all of them share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
 
@@ -32,6 +33,7 @@ pub struct Common<'c> {
     pub partitions: Arc<Partitions>,
     pub shared: Arc<Shared>,
     pub stop: CancellationToken,
+    pub stop_sidecar: CancellationToken,
     pub stop_last: CancellationToken,
     pub sender: Sender<Event>,
     pub runtime: Runtime,
@@ -45,7 +47,13 @@ impl Common<'_> {
         let control = log.control()?;
         let (keys, next) = keys::load(self.config, &*control)?;
         let admin = Admin::new(Arc::clone(&keys), Arc::clone(&control));
-        keys.follow(control, next, self.stop_last.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        keys.follow(control, next, Arc::clone(&stop)).map_err(|error| Error::Failed(error.to_string()))?;
+        let stopped = self.stop_last.clone();
+        self.runtime.spawn(async move {
+            stopped.cancelled().await;
+            stop.store(true, Ordering::Release);
+        });
         self.runtime
             .spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
         Ok((keys, admin))
@@ -113,8 +121,8 @@ impl Common<'_> {
             ingest: log.ingest(),
             limits: settings::limits(self.config),
         });
-        let serving = self.runtime.block_on(api::serve(sidecar.listen, state));
-        serving.map_err(|error| Error::Failed(format!("sidecar.listen: {error}")))
+        let _context = self.runtime.enter();
+        api::serve(sidecar.listen, state, self.stop_sidecar.clone()).map_err(|error| Error::Failed(error.to_string()))
     }
 
     /// Starts housekeeping.
@@ -139,15 +147,7 @@ impl Common<'_> {
         threads: Vec<JoinHandle<()>>,
         events: Receiver<Event>,
     ) -> App {
-        let Self {
-            metrics,
-            health,
-            partitions,
-            runtime,
-            stop,
-            stop_last,
-            ..
-        } = self;
+        let Self { metrics, health, partitions, runtime, stop, stop_sidecar, stop_last, .. } = self;
         let address = sidecar.address();
         App {
             metrics,
@@ -159,6 +159,7 @@ impl Common<'_> {
             runtime,
             sidecar,
             stop,
+            stop_sidecar,
             stop_last,
             threads,
             events,

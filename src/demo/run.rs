@@ -16,12 +16,16 @@ use crate::app::{self, App, Error};
 use crate::config::units::Span;
 use crate::config::{Config, LogFormat, LogKind};
 use crate::core::Millis;
+use crate::stream::meta::Meta;
 use crate::telemetry;
+use crate::topics::Input;
 
 /// Between two pictures.
 const PICTURE: Duration = Duration::from_millis(250);
 /// Between two plain lines.
 const LINE: Duration = Duration::from_secs(5);
+/// How long what was sent last may take to be answered.
+const SETTLE: Duration = Duration::from_secs(5);
 /// What the demo's key is called.
 const NOTE: &str = "demo";
 
@@ -109,7 +113,32 @@ fn show(app: &App, config: &Config, options: &Options) -> Result<(), Error> {
     let fed = feeding
         .join()
         .map_err(|_| Error::Failed("the shoppers panicked; this is a bug".into()))?;
-    shown.and(fed.map_err(Error::from))
+    shown.and(fed.map_err(Error::from))?;
+    settle(app)
+}
+
+/// Waits until everything that was sent is answered, so that what is left behind is whole. Not for long: the next start
+/// would answer it too.
+fn settle(app: &App) -> Result<(), Error> {
+    let began = Instant::now();
+    while began.elapsed() < SETTLE && !is_settled(app)? {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn is_settled(app: &App) -> Result<bool, Error> {
+    let Some(broker) = &app.broker else { return Ok(true) };
+    for (number, partition) in app.partitions.all() {
+        let meta = partition.view().meta()?.and_then(|bytes| Meta::decode(&bytes).ok());
+        for input in Input::ALL {
+            let end = broker.bounds(input.into(), number)?.end;
+            if meta.as_ref().map_or(0, |meta| *meta.applied.get(input)) < end {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn frame(config: &Config, address: SocketAddr, key: &str) -> Frame {

@@ -25,7 +25,11 @@ pub(crate) struct Shop {
 
 /// A touchpoint `at` milliseconds after [`EPOCH`].
 pub(crate) fn touchpoint<'a>(event_id: &'a str, user_id: &'a str, at: Millis, channel: &'a str) -> Touchpoint<'a> {
-    Touchpoint { occurred_at: EPOCH + at, channel: Some(channel), ..crate::codec::samples::bare(event_id, user_id) }
+    Touchpoint {
+        occurred_at: EPOCH + at,
+        channel: Some(channel),
+        ..crate::codec::samples::bare(event_id, user_id)
+    }
 }
 
 impl Shop {
@@ -39,8 +43,17 @@ impl Shop {
         }
         let rules = Arc::new(Rules::default());
         let reader = Reader::new(Arc::clone(&partitions), Arc::clone(&rules), NonZeroU32::new(2).unwrap());
-        let applied = Mutex::new(PerInput { touchpoints: 4, conversions: 2 });
-        Self { reader, partitions, rules, applied, _shared: shared }
+        let applied = Mutex::new(PerInput {
+            touchpoints: 4,
+            conversions: 2,
+        });
+        Self {
+            reader,
+            partitions,
+            rules,
+            applied,
+            _shared: shared,
+        }
     }
 
     /// No partitions at all.
@@ -63,7 +76,8 @@ impl Shop {
     fn write(&self, partition: u32, count: impl FnOnce(&mut PerInput<i64>), fill: impl FnOnce(&mut Batch)) {
         let mut applied = self.applied.lock().unwrap();
         count(&mut applied);
-        let meta = serde_json::json!({ "applied": *applied, "as_of": EPOCH + 5_000, "rules": "beside it" });
+        let meta =
+            serde_json::json!({ "applied": *applied, "as_of": EPOCH + 5_000, "waiting": 3, "rules": "beside it" });
         let mut batch = Batch::new();
         fill(&mut batch);
         batch.set_meta(meta.to_string().as_bytes());
@@ -106,6 +120,7 @@ impl Shop {
         );
     }
 
+    #[allow(clippy::too_many_arguments)] // the fields of an adjustment
     pub(crate) fn adjust(&self, id: &str, adjusts: &str, user: &str, at: Millis, value: Option<i64>) {
         let adjustment = Adjustment {
             event_id: id,

@@ -46,7 +46,7 @@ pub enum Compatibility {
     First,
     /// It may.
     Compatible,
-    /// It may not, for these reasons.
+    /// It may not, for these reasons (some registries give none).
     Incompatible(Vec<String>),
 }
 
@@ -217,6 +217,11 @@ impl Client {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn first_url(&self) -> &Url {
+        self.urls.first().unwrap()
+    }
+
     fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         match &self.credentials {
             Credentials::None => request,
@@ -375,6 +380,11 @@ fn words(error: &SRCError) -> String {
 
 /// An error with its causes: reqwest's own text stops before the one that says why.
 fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

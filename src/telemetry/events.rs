@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tracing::{Span, debug, error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::Metrics;
+use super::{Metrics, traces};
 
 /// The group gave this worker a partition.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,11 @@ pub struct ReplayFinished {
 impl ReplayFinished {
     /// Log line; the metric counts batch by batch, in [`BatchCommitted`].
     pub fn emit(self, _metrics: &Metrics) {
-        info!(partition = self.partition, records = self.records, "replay finished, partition is live");
+        info!(
+            partition = self.partition,
+            records = self.records,
+            "replay finished, partition is live"
+        );
     }
 }
 
@@ -108,7 +112,7 @@ pub struct BatchCommitted {
 }
 
 impl BatchCommitted {
-    /// Log line, metrics, and the fields of the batch's span.
+    /// Log line and metrics.
     pub fn emit(self, metrics: &Metrics) {
         let stream = &metrics.stream;
         let records = self.touchpoints + self.conversions;
@@ -133,7 +137,6 @@ impl BatchCommitted {
         stream.misplaced.inc_by(self.misplaced);
         #[allow(clippy::cast_precision_loss)] // a batch has far fewer than 2^52 records
         stream.batch_records.observe(records as f64);
-        Span::current().record("records", records).record("rows", rows).record("set_aside", self.set_aside);
         debug!(records, rows, set_aside = self.set_aside, "batch committed");
     }
 }
@@ -143,14 +146,21 @@ impl BatchCommitted {
 pub struct TransactionCommitted {
     /// From begin to the commit's answer.
     pub took: Duration,
+    /// Records written in it.
+    pub records: u64,
 }
 
 impl TransactionCommitted {
-    /// Log line and metric.
+    /// Log line, metrics and span.
     pub fn emit(self, metrics: &Metrics) {
+        traces::transaction(self.took, self.records);
         metrics.stream.committed.inc();
         metrics.stream.transaction_seconds.observe(self.took.as_secs_f64());
-        debug!(seconds = self.took.as_secs_f64(), "transaction committed");
+        debug!(
+            records = self.records,
+            seconds = self.took.as_secs_f64(),
+            "transaction committed"
+        );
     }
 }
 
@@ -165,7 +175,10 @@ impl TransactionAborted<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.aborted.inc();
-        warn!(reason = self.reason, "transaction aborted, its records are processed again");
+        warn!(
+            reason = self.reason,
+            "transaction aborted, its records are processed again"
+        );
     }
 }
 
@@ -180,7 +193,10 @@ impl TransactionUnknown<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.unknown.inc();
-        warn!(reason = self.reason, "outcome of the transaction unknown, asking the committed offsets");
+        warn!(
+            reason = self.reason,
+            "outcome of the transaction unknown, asking the committed offsets"
+        );
     }
 }
 
@@ -248,7 +264,11 @@ impl PanicCaught {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.panics.inc();
-        error!(partition = self.partition, records = self.records, "panic while applying a batch; this is a bug");
+        error!(
+            partition = self.partition,
+            records = self.records,
+            "panic while applying a batch; this is a bug"
+        );
     }
 }
 
@@ -343,15 +363,26 @@ mod tests {
             upserts: 55,
             deletes: 5,
             set_aside: 2,
-            conflicts: Conflicts { touchpoints: 1, ..Conflicts::default() },
+            conflicts: Conflicts {
+                touchpoints: 1,
+                ..Conflicts::default()
+            },
             duplicates: 6,
             late: 7,
             misplaced: 4,
             suppressed: false,
         };
         batch.emit(&metrics);
-        BatchCommitted { suppressed: true, ..batch }.emit(&metrics);
-        TransactionCommitted { took: Duration::from_millis(7) }.emit(&metrics);
+        BatchCommitted {
+            suppressed: true,
+            ..batch
+        }
+        .emit(&metrics);
+        TransactionCommitted {
+            took: Duration::from_millis(7),
+            records: 60,
+        }
+        .emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_records_read_total{topic=\"touchpoints\"} 90",
@@ -381,10 +412,21 @@ mod tests {
         Fenced { reason }.emit(&metrics);
         RegistryUnreachable { reason }.emit(&metrics);
         LogUnreachable { reason }.emit(&metrics);
-        PanicCaught { partition: 0, records: 9 }.emit(&metrics);
+        PanicCaught {
+            partition: 0,
+            records: 9,
+        }
+        .emit(&metrics);
         StateRefused { partition: 0, reason }.emit(&metrics);
         FatalError { reason }.emit(&metrics);
-        RecordSetAside { topic: "conversions", partition: 0, offset: 9, field: "kind", reason }.emit(&metrics);
+        RecordSetAside {
+            topic: "conversions",
+            partition: 0,
+            offset: 9,
+            field: "kind",
+            reason,
+        }
+        .emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_transactions_total{outcome=\"aborted\"} 1",

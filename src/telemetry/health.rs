@@ -254,6 +254,12 @@ impl Heartbeat {
         self.ticked_ms.store(millis(self.born.elapsed()), Ordering::Relaxed);
     }
 
+    /// As [`Heartbeat::in_broker_call`], for callers that cannot keep a guard: a call begins, or the last one has ended.
+    pub fn waits(&self, in_call: bool) {
+        self.tick();
+        self.calls.store(u32::from(in_call), Ordering::Relaxed);
+    }
+
     /// While the guard is kept the worker is inside a call to the log or the registry, or waits for one, and counts as
     /// ticking however long that takes.
     pub fn in_broker_call(&self) -> InCall<'_> {

@@ -3,6 +3,8 @@
 //! Source: `org.apache.kafka.common.utils.Utils.murmur2` and `BuiltInPartitioner.partitionForKey` of Apache Kafka. It is
 //! not librdkafka's default, so every producer of the inputs must be told to use it.
 
+use std::num::NonZeroU32;
+
 const SEED: u32 = 0x9747_b28c;
 const MIX: u32 = 0x5bd1_e995;
 
@@ -28,9 +30,9 @@ pub fn murmur2(key: &[u8]) -> i32 {
     (hash ^ (hash >> 15)).cast_signed()
 }
 
-/// The partition of a key among `partitions`; 0 if there are none.
-pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
-    (murmur2(key).cast_unsigned() & 0x7fff_ffff).checked_rem(partitions).unwrap_or(0)
+/// The partition of a key among `partitions`.
+pub fn partition_of(key: &[u8], partitions: NonZeroU32) -> u32 {
+    (murmur2(key).cast_unsigned() & 0x7fff_ffff) % partitions
 }
 
 #[cfg(test)]
@@ -55,7 +57,8 @@ mod tests {
 
     #[test]
     fn a_negative_hash_gives_a_partition_too() {
-        assert_eq!(partition_of(b"21", 7), ((-973_932_308_i32) & 0x7fff_ffff) as u32 % 7);
-        assert_eq!(partition_of(b"abc", 7), 479_470_107 % 7);
+        let four = NonZeroU32::new(4).unwrap();
+        assert_eq!(partition_of(b"21", four), ((-973_932_308_i32) & 0x7fff_ffff) as u32 % 4);
+        assert_eq!(partition_of(b"abc", four), 479_470_107 % 4);
     }
 }

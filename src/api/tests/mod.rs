@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, Problem, State};
+use super::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, State};
 use crate::access::control::memory::MemoryControl;
 use crate::access::{Admin, Keys, Pepper, Peppers, Role};
 use crate::query::samples::Shop;
@@ -51,7 +51,10 @@ impl Ingest for Log {
         let mut kept = self.events.lock().unwrap();
         let mut places = Vec::new();
         for event in events {
-            places.push(Appended { partition: 1, offset: i64::try_from(kept.len()).unwrap() });
+            places.push(Appended {
+                partition: 1,
+                offset: i64::try_from(kept.len()).unwrap(),
+            });
             kept.push((input, event.user_id.to_owned(), event.value.to_vec()));
         }
         Ok(places)
@@ -70,7 +73,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", String::from_utf8_lossy(&self.body)))
     }
 
-    pub(super) fn problem(&self) -> Problem {
+    pub(super) fn problem(&self) -> Rendered {
         serde_json::from_slice(&self.body).unwrap()
     }
 
@@ -94,8 +97,21 @@ impl Bench {
         let ingest = embedded.then(|| Arc::clone(&log) as Arc<dyn Ingest>);
         let metrics = Arc::new(Metrics::new().unwrap());
         let reader = shop.reader.clone();
-        let state = State::new(Parts { keys, reader, health: Arc::clone(&health), metrics, ingest, limits });
-        Self { shop, health, log, admin, state }
+        let state = State::new(Parts {
+            keys,
+            reader,
+            health: Arc::clone(&health),
+            metrics,
+            ingest,
+            limits,
+        });
+        Self {
+            shop,
+            health,
+            log,
+            admin,
+            state,
+        }
     }
 
     pub(super) fn router(&self) -> Router {
@@ -112,7 +128,8 @@ impl Bench {
 
     /// GET with a key of this role.
     pub(super) async fn get(&self, role: Role, path: &str) -> Answer {
-        self.send(request("GET", path, Some(&self.key(role))).body(Body::empty()).unwrap()).await
+        self.send(request("GET", path, Some(&self.key(role))).body(Body::empty()).unwrap())
+            .await
     }
 
     /// POST with a key of an ingestor.
@@ -128,19 +145,47 @@ pub(super) async fn answer(router: Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes().to_vec();
-    let answer = Answer { status: head.status, headers: head.headers, body };
+    let answer = Answer {
+        status: head.status,
+        headers: head.headers,
+        body,
+    };
     assert_eq!(answer.header("x-content-type-options"), "nosniff", "{asked}");
     assert_eq!(answer.header("cache-control"), "private, no-store", "{asked}");
-    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{asked}");
+    assert!(
+        answer
+            .header("content-security-policy")
+            .starts_with("default-src 'none'"),
+        "{asked}"
+    );
     assert!(!answer.headers.contains_key("server"), "{asked}");
     assert!(!answer.header("x-request-id").is_empty(), "{asked}");
     let version = env!("CARGO_PKG_VERSION");
-    assert!(answer.headers.values().all(|value| !value.to_str().unwrap_or_default().contains(version)), "{asked}");
+    assert!(
+        answer
+            .headers
+            .values()
+            .all(|value| !value.to_str().unwrap_or_default().contains(version)),
+        "{asked}"
+    );
     if !answer.status.is_success() {
-        assert_eq!(answer.header("content-type"), "application/problem+json", "{asked}: {}", answer.status);
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{asked}: {}",
+            answer.status
+        );
         let problem = answer.problem();
-        assert_eq!((problem.status, problem.code.status()), (answer.status.as_u16(), answer.status), "{asked}");
-        assert_eq!(problem.kind, format!("urn:tributary:problem:{}", problem.code.name()), "{asked}");
+        assert_eq!(
+            (problem.status, problem.code.status()),
+            (answer.status.as_u16(), answer.status),
+            "{asked}"
+        );
+        assert_eq!(
+            problem.kind,
+            format!("urn:tributary:problem:{}", problem.code.name()),
+            "{asked}"
+        );
         assert!(problem.instance.ends_with(answer.header("x-request-id")), "{asked}");
         assert!(!problem.detail.is_empty() && !problem.title.is_empty(), "{asked}");
     }

@@ -95,6 +95,23 @@ mod tests {
     }
 
     #[test]
+    fn the_metrics_page_names_every_series_and_no_other() {
+        let metrics = Metrics::new().unwrap();
+        let _partition = metrics.stream.partition(0);
+        metrics.http.answered("/livez", "GET", 200, std::time::Duration::ZERO);
+        let text = metrics.render(&Health::default()).unwrap();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let names = types
+            .filter_map(|line| line.split(' ').next())
+            .filter(|name| name.starts_with("tributary_"));
+        let exposed: std::collections::BTreeSet<_> = names.collect();
+        let page = include_str!("../../../docs/metrics.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: std::collections::BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(exposed, documented);
+    }
+
+    #[test]
     fn bounded_label_sets_start_at_zero() {
         let text = Metrics::new().unwrap().render(&Health::default()).unwrap();
         for reason in REASONS {

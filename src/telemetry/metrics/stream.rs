@@ -57,7 +57,8 @@ pub struct Stream {
     pub(super) replay_left: IntGauge,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
-    waiting: IntGaugeVec,
+    /// Adjustments whose conversion has not come yet, over the partitions held here.
+    pub adjustments_waiting: IntGauge,
 }
 
 impl Stream {
@@ -181,11 +182,10 @@ impl Stream {
                 "Age of the last record settled where there are more behind it, else 0, by partition and topic.",
                 &lag,
             )?,
-            waiting: make::gauges(
+            adjustments_waiting: make::gauge(
                 registry,
                 "tributary_adjustments_waiting",
-                "Adjustments whose conversion has not come yet, by partition.",
-                &["partition"],
+                "Adjustments whose conversion has not come yet, over the partitions held here.",
             )?,
         })
     }
@@ -200,10 +200,8 @@ impl Stream {
         PartitionMetrics {
             touchpoints: lag("touchpoints"),
             conversions: lag("conversions"),
-            waiting: self.waiting.with_label_values(&[name.as_str()]),
             lag_records: self.lag_records.clone(),
             lag_seconds: self.lag_seconds.clone(),
-            all_waiting: self.waiting.clone(),
             name,
         }
     }
@@ -231,12 +229,9 @@ pub struct PartitionMetrics {
     pub touchpoints: Lag,
     /// Lag of the conversions topic.
     pub conversions: Lag,
-    /// Adjustments whose conversion has not come yet.
-    pub waiting: IntGauge,
     name: String,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
-    all_waiting: IntGaugeVec,
 }
 
 impl Drop for PartitionMetrics {
@@ -249,6 +244,5 @@ impl Drop for PartitionMetrics {
                 self.lag_seconds.remove_label_values(&labels),
             ));
         }
-        drop(self.all_waiting.remove_label_values(&[self.name.as_str()]));
     }
 }

@@ -113,7 +113,7 @@ impl Broker {
 
     /// The partition of a key, as every producer must choose it.
     pub fn partition_of(&self, key: &[u8]) -> u32 {
-        partitioner::partition_of(key, self.partitions.get())
+        partitioner::partition_of(key, self.partitions)
     }
 
     /// Joins the group. A member that joined under this id before is fenced, and what it held is the new one's.
