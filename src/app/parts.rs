@@ -75,16 +75,19 @@ impl Common<'_> {
             };
             threads.push(match log {
                 Log::Embedded(broker) => {
-                    let broker = Arc::clone(broker);
-                    self.worker(number, engine, move |name, _| Ok(broker.join(name)))?
+                    let member = broker.join(&worker_name(number));
+                    self.worker(number, engine, move |_| Ok(member))?
                 }
                 Log::Kafka(settings, _) => {
                     let settings = settings.clone();
-                    self.worker(number, engine, move |_, stop| {
+                    self.worker(number, engine, move |stop| {
                         patiently(&|| !stop.is_cancelled(), || KafkaLog::join(settings.clone(), number))
                     })?
                 }
             });
+        }
+        if let Log::Embedded(broker) = log {
+            broker.spread()?;
         }
         Ok(threads)
     }
@@ -93,9 +96,9 @@ impl Common<'_> {
         &self,
         number: usize,
         engine: Engine,
-        join: impl FnOnce(&str, &CancellationToken) -> Result<L, Error> + Send + 'static,
+        join: impl FnOnce(&CancellationToken) -> Result<L, Error> + Send + 'static,
     ) -> Result<JoinHandle<()>, Error> {
-        let name = format!("worker-{number}");
+        let name = worker_name(number);
         let observer = Watch::new(Arc::clone(&self.metrics), Arc::clone(&self.health), &name, clock::now);
         let options = settings::worker(self.config);
         let parts = Parts {
@@ -104,8 +107,8 @@ impl Common<'_> {
             clock: workers::clock(),
         };
         let (stop, token) = (self.stop.clone(), self.stop.clone());
-        workers::spawn(name.clone(), stop, self.sender.clone(), move || {
-            Ok(Worker::new(join(&name, &token)?, engine, options, parts, observer))
+        workers::spawn(name, stop, self.sender.clone(), move || {
+            Ok(Worker::new(join(&token)?, engine, options, parts, observer))
         })
     }
 
@@ -165,4 +168,8 @@ impl Common<'_> {
             events,
         }
     }
+}
+
+fn worker_name(number: usize) -> String {
+    format!("worker-{number}")
 }

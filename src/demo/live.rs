@@ -123,6 +123,9 @@ fn credit_by_channel(partitions: &Partitions) -> Result<Vec<(String, i64, i64)>,
 
 /// A quantile from a histogram, in its unit: linear inside a bucket, 0 where there is nothing yet.
 fn quantile(histogram: &Histogram, q: f64) -> f64 {
+    if histogram.get_sample_count() == 0 {
+        return 0.0;
+    }
     let families = histogram.collect();
     let metrics = families.iter().flat_map(|family| family.get_metric());
     let mut buckets = metrics.flat_map(|metric| metric.get_histogram().get_bucket());

@@ -40,7 +40,10 @@ fn a_slow_commit_gets_its_answer_and_its_producer_is_replaced() {
     assert_eq!(worker.log.renewals(), 0, "the other producer was not slow");
     commit(&mut worker, 7, Duration::ZERO);
     assert_eq!(worker.log.renewals(), 1);
-    let values: Vec<String> = rows(&settings, Output::Attributions).into_iter().map(|(_, value)| value).collect();
+    let values: Vec<String> = rows(&settings, Output::Attributions)
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect();
     assert_eq!(values, (1..=7).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
@@ -74,7 +77,9 @@ fn a_broker_that_is_away_is_told_of_and_found_again() {
     let reach = worker.log.reach();
     assert_eq!(reach.trouble(), None);
     broker.act("kill9");
-    let error = eventually("an error", Duration::from_secs(20), || worker.log.poll(Duration::from_millis(100)).err());
+    let error = eventually("an error", Duration::from_secs(20), || {
+        worker.try_take(Duration::from_millis(100)).err()
+    });
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     assert!(reach.trouble().is_some());
     let error = worker.log.committed(0).unwrap_err();
@@ -84,14 +89,40 @@ fn a_broker_that_is_away_is_told_of_and_found_again() {
 
     broker.start_again();
     eventually("the broker found again", Duration::from_secs(30), || {
-        worker.log.poll(Duration::from_millis(100)).is_ok().then_some(())
+        drop(worker.try_take(Duration::from_millis(100)));
+        reach.trouble().is_none().then_some(())
     });
-    assert_eq!(reach.trouble(), None);
     append(&settings, Input::Conversions, 0, 10);
     eventually("records read again", Duration::from_secs(30), || {
-        drop(worker.step());
+        if worker.try_take(Duration::from_millis(20)).is_ok() {
+            drop(worker.answer_some(100));
+        }
         (worker.handled == 10).then_some(())
     });
+}
+
+#[test]
+fn a_session_that_ends_while_no_broker_answers_is_joined_again() {
+    let broker = Broker::start("session");
+    let mut settings = settings(broker.address(), "session", 2);
+    settings.timeouts.session = Duration::from_secs(2);
+    let mut worker = Worker::with_partitions(&settings, 0, 2);
+    broker.act("kill9");
+    thread::sleep(Duration::from_secs(4)); // as in a call that waits: nothing is polled
+    broker.start_again();
+    thread::sleep(Duration::from_secs(1));
+    append(&settings, Input::Touchpoints, 1, 10);
+    eventually("records of a partition taken again", Duration::from_secs(60), || {
+        match worker
+            .try_take(Duration::from_millis(20))
+            .and_then(|()| worker.answer_some(100))
+        {
+            Ok(()) | Err(Error::Unreachable(_) | Error::Fenced(_) | Error::Aborted(_)) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+        (worker.handled == 10).then_some(())
+    });
+    assert_eq!(rows(&settings, Output::Attributions).len(), 10);
 }
 
 /// What an engine does after an error: the committed offsets are the truth.
@@ -104,8 +135,9 @@ fn settle(worker: &mut Worker, error: &Error) {
             }
             let partitions: Vec<u32> = worker.next.keys().copied().collect();
             for partition in partitions {
-                let committed =
-                    eventually("committed offsets", Duration::from_secs(60), || worker.log.committed(partition).ok());
+                let committed = eventually("committed offsets", Duration::from_secs(60), || {
+                    worker.log.committed(partition).ok()
+                });
                 let next = PerInput::from_fn(|input| committed.get(input).as_ref().map_or(0, |at| at.next));
                 if worker.log.seek(partition, next).is_ok() {
                     worker.next.insert(partition, next);
@@ -160,7 +192,10 @@ fn every_record_is_answered_once_over_a_broker_that_is_killed_again_and_again() 
     for row in &rows {
         *count.entry(row).or_default() += 1;
     }
-    assert!(count.values().all(|count| *count == 4), "each was appended four times: {errors:?}");
+    assert!(
+        count.values().all(|count| *count == 4),
+        "each was appended four times: {errors:?}"
+    );
     assert_eq!(rows.len(), appended, "{errors:?}");
 }
 

@@ -73,8 +73,11 @@ impl Group {
         self.members.insert(self.joined, member.to_owned());
         if let Some(before) = before {
             self.members.remove(&before);
-            for share in self.shares.iter_mut().filter(|share| share.settled() == Some(before)) {
-                share.give(Some(self.joined));
+            for share in &mut self.shares {
+                share.heir = share.heir.map(|heir| if heir == before { self.joined } else { heir });
+                if share.owner == Some(before) {
+                    share.heir = share.heir.or(Some(self.joined));
+                }
             }
             self.let_go(before);
         }
@@ -341,5 +344,17 @@ mod tests {
         assert!(group.holds(second, 0, 2));
         assert_eq!(group.poll(first, &BTreeMap::from([(0, 1)])), [(Assignment::Lost(0), 1)]);
         assert_eq!(group.members.len(), 1);
+    }
+
+    #[test]
+    fn an_heir_that_joins_again_stays_the_heir() {
+        let mut group = group(1);
+        let (a, _) = (group.join("a"), group.join("b"));
+        group.assign(0, "a", false).unwrap();
+        group.assign(0, "b", true).unwrap();
+        let again = group.join("b");
+        assert!(group.holds(a, 0, 1), "the owner has not let go");
+        group.leave(a);
+        assert!(group.holds(again, 0, 2));
     }
 }

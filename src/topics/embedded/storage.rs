@@ -10,6 +10,7 @@ use rocksdb::{
 
 use super::rows::{Row, offset_of, record_key};
 use super::{Error, Place, Topic};
+use crate::core::Millis;
 use crate::topics::Offset;
 
 const WRITE_BUFFER: usize = 16 << 20;
@@ -90,8 +91,8 @@ impl Storage {
         rows.status().map_err(|error| self.failed("cannot be read", &error))
     }
 
-    /// The newest record before `end` and not before `start`: its offset and timestamp.
-    pub(super) fn last(&self, (topic, partition): (Topic, u32), range: Range<Offset>) -> Result<Option<i64>, Error> {
+    /// The timestamp of the newest record of a range of offsets.
+    pub(super) fn last(&self, (topic, partition): (Topic, u32), range: Range<Offset>) -> Result<Option<Millis>, Error> {
         let Some(last) = range.end.checked_sub(1).filter(|last| *last >= range.start) else {
             return Ok(None);
         };
@@ -163,6 +164,8 @@ fn options() -> Options {
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_min_level_to_compress(2);
     options.set_level_compaction_dynamic_level_bytes(true);
+    // Every file of level 0 holds a bit of each partition, so merging it rewrites all of level 1: not too often.
+    options.set_level_zero_file_num_compaction_trigger(8);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(1 << 20);
     options.set_max_open_files(256);

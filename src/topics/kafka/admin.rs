@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::Timeout;
-use rdkafka::ClientContext;
 
 use super::super::{Error, LogIdentity, PerInput};
-use super::consumer::unreachable;
+use super::errors::unreachable;
 use super::reach::Reach;
 use super::settings::{Names, Settings};
 
@@ -23,11 +23,18 @@ pub(super) fn partitions<C: ClientContext>(
     reach: &Reach,
 ) -> Result<u32, Error> {
     let missing = || {
-        Error::Fatal(format!("topic {topic} does not exist, or may not be described; `tributary topics create` makes it"))
+        Error::Fatal(format!(
+            "topic {topic} does not exist, or may not be described; `tributary topics create` makes it"
+        ))
     };
-    let metadata =
-        client.fetch_metadata(Some(topic), wait).map_err(|error| unreachable(reach, &format!("topic {topic}"), &error))?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(missing)?;
+    let metadata = client
+        .fetch_metadata(Some(topic), wait)
+        .map_err(|error| unreachable(reach, &format!("topic {topic}"), &error))?;
+    let found = metadata
+        .topics()
+        .iter()
+        .find(|found| found.name() == topic)
+        .ok_or_else(missing)?;
     match found.error() {
         None => u32::try_from(found.partitions().len()).map_err(|_| missing()),
         Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => {
@@ -58,7 +65,11 @@ pub(super) fn identity<C: ClientContext>(
     let cluster = client
         .fetch_cluster_id(wait)
         .ok_or_else(|| Error::Unreachable("the cluster's id was not told in time".into()))?;
-    Ok(LogIdentity { cluster, topics, partitions: counts.touchpoints })
+    Ok(LogIdentity {
+        cluster,
+        topics,
+        partitions: counts.touchpoints,
+    })
 }
 
 /// A topic as the cluster knows it.
@@ -78,12 +89,21 @@ impl Admin {
     pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
         let fatal = |error: &dyn std::fmt::Display| Error::Fatal(format!("kafka admin client: {error}"));
         let client = settings.admin().create().map_err(|error: KafkaError| fatal(&error))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| fatal(&error))?;
-        Ok(Self { client, runtime, wait: settings.timeouts.request })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| fatal(&error))?;
+        Ok(Self {
+            client,
+            runtime,
+            wait: settings.timeouts.request,
+        })
     }
 
     fn options(&self) -> AdminOptions {
-        AdminOptions::new().request_timeout(Some(Timeout::After(self.wait))).operation_timeout(Some(Timeout::After(self.wait)))
+        AdminOptions::new()
+            .request_timeout(Some(Timeout::After(self.wait)))
+            .operation_timeout(Some(Timeout::After(self.wait)))
     }
 
     /// The topic, or none if there is no such one (or it may not be described).
@@ -93,10 +113,18 @@ impl Admin {
             .inner()
             .fetch_metadata(Some(name), self.wait)
             .map_err(|error| Error::Unreachable(format!("topic {name}: {error}")))?;
-        let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
+        let found = metadata
+            .topics()
+            .iter()
+            .find(|topic| topic.name() == name && topic.error().is_none());
         Ok(found.map(|topic| Topic {
             partitions: u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX),
-            replicas: topic.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0),
+            replicas: topic
+                .partitions()
+                .iter()
+                .map(|partition| partition.replicas().len())
+                .min()
+                .unwrap_or(0),
         }))
     }
 
@@ -113,11 +141,19 @@ impl Admin {
 
     /// The settings of a topic or broker; the broker's own words when they may not be asked for.
     pub(super) fn settings(&self, of: &ResourceSpecifier<'_>) -> Result<Result<BTreeMap<String, String>, Code>, Error> {
-        let answer = self.runtime.block_on(self.client.describe_configs([of], &self.options()));
+        let answer = self
+            .runtime
+            .block_on(self.client.describe_configs([of], &self.options()));
         let mut answer = answer.map_err(|error| Error::Unreachable(format!("settings: {error}")))?;
-        let Some(resource) = answer.pop() else { return Ok(Err(Code::NoEnt)) };
+        let Some(resource) = answer.pop() else {
+            return Ok(Err(Code::NoEnt));
+        };
         Ok(resource.map(|resource| {
-            resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+            resource
+                .entries
+                .into_iter()
+                .filter_map(|entry| Some((entry.name, entry.value?)))
+                .collect()
         }))
     }
 
@@ -129,12 +165,14 @@ impl Admin {
         replicas: u32,
         settings: &[(&str, String)],
     ) -> Result<Result<(), Code>, Error> {
-        let count = super::consumer::number;
+        let count = super::errors::number;
         let mut topic = NewTopic::new(name, count(partitions), TopicReplication::Fixed(count(replicas)));
         for (name, value) in settings {
             topic = topic.set(name, value);
         }
-        let answer = self.runtime.block_on(self.client.create_topics([&topic], &self.options()));
+        let answer = self
+            .runtime
+            .block_on(self.client.create_topics([&topic], &self.options()));
         let mut answer = answer.map_err(|error| Error::Unreachable(format!("topic {name}: {error}")))?;
         match answer.pop() {
             Some(Ok(_)) => Ok(Ok(())),

@@ -1,106 +1,24 @@
 //! The member of the consumer group: one worker's partitions, and reading them.
 //!
 //! The member subscribes to the lead topic alone. librdkafka's assignors would spread touchpoints-3 and conversions-3 over two
-//! members; so the group is about the lead topic, and the same partition numbers of the other inputs are assigned by hand.
-//! `rebalance` is overridden whole: rdkafka's own would assign the partitions at committed offsets by itself. Here a gained
-//! partition is acknowledged and nothing of it is read before [`Member::seek`], which names every offset.
+//! members; so the group is about the lead topic, and the same partition numbers of the other inputs are assigned by hand, when
+//! [`Member::seek`] names their offsets.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset as Position, TopicPartitionList};
+use rdkafka::{Offset as Position, TopicPartitionList};
 
 use super::super::{Assignment, Bounds, Committed, Error, Head, Input, Limit, Offset, PerInput, Records};
+use super::errors::{self, number, refusal, unreachable, verdict};
+use super::group::Context;
 use super::queues::{self, Message, Queue, Wake};
-use super::reach::{self, Reach};
-
-/// What the group's callback leaves for the next poll.
-#[derive(Debug, Default)]
-struct Share {
-    owned: BTreeSet<u32>,
-    started: BTreeSet<u32>,
-    changes: Vec<Assignment>,
-    fatal: Option<String>,
-}
-
-/// librdkafka's callbacks into a member.
-pub(super) struct Context {
-    topics: PerInput<String>,
-    reach: Arc<Reach>,
-    share: Mutex<Share>,
-}
-
-impl Context {
-    fn share(&self) -> MutexGuard<'_, Share> {
-        self.share.lock().unwrap_or_else(PoisonError::into_inner) // every change below is of one value
-    }
-
-    fn list(&self, partitions: impl IntoIterator<Item = u32>) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            for input in Input::ALL {
-                list.add_partition(self.topics.get(input), number(partition));
-            }
-        }
-        list
-    }
-
-    fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[u32]) {
-        let mut share = self.share();
-        let started: Vec<u32> = partitions.iter().copied().filter(|p| share.started.remove(p)).collect();
-        if let Err(error) = consumer.incremental_unassign(&self.list(started)) {
-            share.fatal.get_or_insert(format!("could not give partitions back to the group: {error}"));
-        }
-        for partition in partitions {
-            if share.owned.remove(partition) {
-                share.changes.push(Assignment::Lost(*partition));
-            }
-        }
-    }
-
-    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[u32]) {
-        let mut share = self.share();
-        // An empty list acknowledges: the group goes on, and nothing is read yet.
-        if let Err(error) = consumer.incremental_assign(&TopicPartitionList::new()) {
-            share.fatal.get_or_insert(format!("could not take partitions from the group: {error}"));
-        }
-        for partition in partitions {
-            if share.owned.insert(*partition) {
-                share.changes.push(Assignment::Gained(*partition));
-            }
-        }
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        reach::log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        match reach::code(&error) {
-            Code::AllBrokersDown | Code::Authentication | Code::SaslAuthenticationFailed => self.reach.failed(reason),
-            code => tracing::warn!(%code, reason, "kafka consumer"),
-        }
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let lead = self.topics.get(Input::Touchpoints);
-        let partitions: Vec<u32> =
-            list.elements_for_topic(lead).iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect();
-        match kind {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, &partitions),
-            _ => self.revoke(consumer, &partitions),
-        }
-    }
-}
+use super::reach::Reach;
 
 /// Reading one input of one partition.
 struct Flow {
@@ -118,32 +36,63 @@ pub(super) struct Member {
     took: bool,
     probed: Instant,
     request: Duration,
+    config: ClientConfig,
     consumer: Arc<BaseConsumer<Context>>,
-}
-
-pub(super) fn number(partition: u32) -> i32 {
-    i32::try_from(partition).unwrap_or(i32::MAX) // Kafka numbers partitions with 31 bits
 }
 
 impl Member {
     /// Joins the group. Partitions come with [`Member::poll`].
     pub(super) fn join(
-        config: &ClientConfig,
+        config: ClientConfig,
         topics: PerInput<String>,
         reach: Arc<Reach>,
         request: Duration,
     ) -> Result<Self, Error> {
-        let fatal = |error: KafkaError| Error::Fatal(format!("kafka consumer: {error}"));
-        let lead = topics.touchpoints.clone();
-        let context = Context { topics, reach, share: Mutex::default() };
-        let mut consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(fatal)?;
         let wake = Arc::new(Wake::default());
-        let signal = Arc::clone(&wake);
-        consumer.set_nonempty_callback(move || signal.signal());
-        let consumer = Arc::new(consumer);
-        let own = Queue::of_consumer(&consumer).ok_or_else(|| Error::Fatal("kafka consumer without a queue".into()))?;
-        consumer.subscribe(&[&lead]).map_err(fatal)?;
-        Ok(Self { flows: BTreeMap::new(), own, wake, took: false, probed: Instant::now(), request, consumer })
+        let (consumer, own) = subscribe(&config, Context::new(topics, reach), &wake)?;
+        let (flows, probed) = (BTreeMap::new(), Instant::now());
+        Ok(Self {
+            flows,
+            own,
+            wake,
+            took: false,
+            probed,
+            request,
+            config,
+            consumer,
+        })
+    }
+
+    /// Joins again as a new client: everything owned is lost.
+    fn rejoin(&mut self) -> Result<(), Error> {
+        tracing::warn!("the session ended while no broker answered: joining the group again");
+        self.leave();
+        let old = self.context();
+        let context = Context::new(old.topics.clone(), Arc::clone(&old.reach));
+        {
+            let (mut before, mut after) = (old.share(), context.share());
+            after.changes = std::mem::take(&mut before.changes);
+            after.changes.extend(before.owned.iter().copied().map(Assignment::Lost));
+        }
+        let (consumer, own) = subscribe(&self.config, context, &self.wake)?;
+        self.own = own;
+        self.consumer = consumer;
+        Ok(())
+    }
+
+    /// Gives everything back. Closed with a rebalance not yet served, librdkafka ends the group's state machine at the first
+    /// answer to it and waits for ever for the second; so what there is is served while that still runs.
+    fn leave(&mut self) {
+        self.flows.clear();
+        self.consumer.unsubscribe();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < deadline {
+            drop(self.consumer.poll(Duration::ZERO));
+            if self.own.len() == 0 && self.context().share().owned.is_empty() {
+                break;
+            }
+            self.wake.wait(deadline.min(Instant::now() + Duration::from_millis(20)));
+        }
     }
 
     fn context(&self) -> &Context {
@@ -174,6 +123,13 @@ impl Member {
             // Each poll serves one event, and the first one tells the group that this worker is alive.
             match self.consumer.poll(Duration::ZERO) {
                 None => {}
+                // librdkafka forgets its member id when the session ends unheard, and then beats its heart without one: the
+                // broker takes that for another process of this name. With an id it is one.
+                Some(Err(KafkaError::MessageConsumptionFatal(Code::FencedInstanceId)))
+                    if queues::generation(&self.consumer).is_none() =>
+                {
+                    return self.rejoin();
+                }
                 Some(Err(error)) => verdict(&error)?,
                 Some(Ok(record)) => {
                     // Partition queues are cut off before they are assigned, so that this cannot be.
@@ -204,20 +160,23 @@ impl Member {
         Ok(changes)
     }
 
-    /// While the brokers are down, asks now and then whether they are back.
+    /// After a connection failed, and while the brokers are away, asks now and then whether one answers.
     fn reachable(&mut self) -> Result<(), Error> {
         const BETWEEN: Duration = Duration::from_secs(1);
         let reach = Arc::clone(&self.context().reach);
-        let Some(trouble) = reach.trouble() else { return Ok(()) };
-        if self.probed.elapsed() >= BETWEEN {
-            self.probed = Instant::now();
+        let wanted = reach.trouble().is_some() || self.context().suspect.load(Ordering::Relaxed);
+        if wanted && self.probed.elapsed() >= BETWEEN {
+            self.context().suspect.store(false, Ordering::Relaxed);
             let lead = self.context().topics.touchpoints.clone();
-            if self.consumer.fetch_metadata(Some(&lead), Duration::from_millis(500)).is_ok() {
-                reach.answered();
-                return Ok(());
+            match self.consumer.fetch_metadata(Some(&lead), Duration::from_millis(500)) {
+                Ok(_) => reach.answered(),
+                Err(error) => reach.failed(&format!("no broker answers ({})", errors::code(&error))),
             }
+            self.probed = Instant::now();
         }
-        Err(Error::Unreachable(trouble))
+        reach
+            .trouble()
+            .map_or(Ok(()), |trouble| Err(Error::Unreachable(trouble)))
     }
 
     /// Whether the partition is this member's by all it knows: a lost session shows here before the next poll tells it.
@@ -244,9 +203,14 @@ impl Member {
             let topic = context.topics.get(input);
             let unknown = || Error::Unreachable(format!("no committed offset told of {topic}-{partition}"));
             let element = answer.find_partition(topic, number(partition)).ok_or_else(unknown)?;
-            element.error().map_err(|error| Error::Unreachable(format!("committed offset of {topic}-{partition}: {error}")))?;
+            element
+                .error()
+                .map_err(|error| Error::Unreachable(format!("committed offset of {topic}-{partition}: {error}")))?;
             match element.offset() {
-                Position::Offset(next) => Ok(Some(Committed { next, metadata: element.metadata().to_owned() })),
+                Position::Offset(next) => Ok(Some(Committed {
+                    next,
+                    metadata: element.metadata().to_owned(),
+                })),
                 Position::Invalid => Ok(None),
                 _ => Err(unknown()),
             }
@@ -259,7 +223,13 @@ impl Member {
         let (start, end) = self
             .consumer
             .fetch_watermarks(topic, number(partition), self.request)
-            .map_err(|error| unreachable(&self.context().reach, &format!("offsets of {topic}-{partition}"), &error))?;
+            .map_err(|error| {
+                unreachable(
+                    &self.context().reach,
+                    &format!("offsets of {topic}-{partition}"),
+                    &error,
+                )
+            })?;
         self.context().reach.answered();
         Ok(Bounds { start, end })
     }
@@ -273,18 +243,24 @@ impl Member {
     /// librdkafka discards what it has fetched, and our own queues' rest goes with their flows.
     pub(super) fn seek(&mut self, partition: u32, next: PerInput<Offset>) -> Result<(), Error> {
         if !self.owns(partition) {
-            return Err(Error::Fenced(format!("partition {partition} is not assigned to this worker")));
+            return Err(Error::Fenced(format!(
+                "partition {partition} is not assigned to this worker"
+            )));
         }
         self.flows.retain(|(of, _), _| *of != partition);
-        let fatal = |error: KafkaError| Error::Fatal(format!("kafka consumer: assigning partition {partition}: {error}"));
+        let fatal =
+            |error: KafkaError| Error::Fatal(format!("kafka consumer: assigning partition {partition}: {error}"));
         if self.context().share().started.remove(&partition) {
-            self.consumer.incremental_unassign(&self.context().list([partition])).map_err(fatal)?;
+            self.consumer
+                .incremental_unassign(&self.context().list([partition]))
+                .map_err(fatal)?;
         }
         let mut list = TopicPartitionList::new();
         for input in Input::ALL {
             let topic = self.context().topics.get(input);
             let next = *next.get(input);
-            list.add_partition_offset(topic, number(partition), Position::Offset(next)).map_err(fatal)?;
+            list.add_partition_offset(topic, number(partition), Position::Offset(next))
+                .map_err(fatal)?;
             let queue = Queue::of_partition(&self.consumer, topic, number(partition), &self.wake)
                 .ok_or_else(|| Error::Fatal(format!("kafka consumer: no queue for {topic}-{partition}")))?;
             self.flows.insert((partition, input), Flow { queue, next });
@@ -302,10 +278,14 @@ impl Member {
         limit: Limit,
         into: &mut Records,
     ) -> Result<(), Error> {
-        let Some(flow) = self.flows.get_mut(&(partition, input)) else { return Ok(()) };
+        let Some(flow) = self.flows.get_mut(&(partition, input)) else {
+            return Ok(());
+        };
         let (records, bytes) = (into.len(), into.bytes());
         while into.len() - records < limit.records && into.bytes() - bytes < limit.bytes {
-            let Some(message) = flow.queue.next(limit.records, Duration::ZERO) else { break };
+            let Some(message) = flow.queue.next(limit.records, Duration::ZERO) else {
+                break;
+            };
             if let Some((code, text)) = message.error() {
                 if into.len() > records {
                     flow.queue.put_back(message); // told once what was read before it is safe with the caller
@@ -327,66 +307,34 @@ impl Member {
     }
 }
 
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// A consumer that is subscribed to the lead topic, and its own queue.
+fn subscribe(
+    config: &ClientConfig,
+    context: Context,
+    wake: &Arc<Wake>,
+) -> Result<(Arc<BaseConsumer<Context>>, Queue<Context>), Error> {
+    let fatal = |error: KafkaError| Error::Fatal(format!("kafka consumer: {error}"));
+    let lead = context.topics.touchpoints.clone();
+    let mut consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(fatal)?;
+    let signal = Arc::clone(wake);
+    consumer.set_nonempty_callback(move || signal.signal());
+    let consumer = Arc::new(consumer);
+    let own = Queue::of_consumer(&consumer).ok_or_else(|| Error::Fatal("kafka consumer without a queue".into()))?;
+    consumer.subscribe(&[&lead]).map_err(fatal)?;
+    Ok((consumer, own))
+}
+
 fn push(message: &Message, input: Input, into: &mut Records) {
-    let head = Head { input, offset: message.offset(), logged_at: message.timestamp() };
+    let head = Head {
+        input,
+        offset: message.offset(),
+        logged_at: message.timestamp(),
+    };
     into.push(head, message.key(), message.value(), &message.headers());
-}
-
-/// What an error in a partition's stream means.
-fn refusal(topic: &str, partition: u32, next: Offset, code: Code, text: &str) -> Error {
-    match code {
-        Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => Error::Fatal(format!(
-            "{topic}-{partition}: offset {next} is not in the log any more ({text}). Retention has passed it or the topic was \
-             made anew: restore a newer state, or begin with a new group, data folder and output topic"
-        )),
-        Code::TopicAuthorizationFailed => Error::Fatal(format!(
-            "{topic}-{partition}: reading is not permitted; grant Read and Describe on the topic {topic}"
-        )),
-        _ => Error::Unreachable(format!("{topic}-{partition}: {text}")),
-    }
-}
-
-/// What an error on the consumer's own queue means. Most are told for the log's sake: librdkafka tries again by itself.
-fn verdict(error: &KafkaError) -> Result<(), Error> {
-    let code = reach::code(error);
-    match error {
-        KafkaError::MessageConsumptionFatal(_) => {
-            let way_out = match code {
-                Code::FencedInstanceId => ": another process runs with this instance's name; give each its own",
-                _ => "",
-            };
-            Err(Error::Fatal(format!("kafka consumer: {code}{way_out}")))
-        }
-        _ => match code {
-            Code::GroupAuthorizationFailed => {
-                Err(Error::Fatal("kafka consumer: grant Read and Describe on the group".into()))
-            }
-            Code::TopicAuthorizationFailed => {
-                Err(Error::Fatal("kafka consumer: grant Read and Describe on the input topics".into()))
-            }
-            Code::InconsistentGroupProtocol => Err(Error::Fatal(
-                "kafka consumer: the group has members of another kind; give Tributary a group of its own".into(),
-            )),
-            Code::InvalidSessionTimeout => Err(Error::Fatal(
-                "kafka consumer: the session timeout is outside the broker's group.min/max.session.timeout.ms".into(),
-            )),
-            _ => Ok(()),
-        },
-    }
-}
-
-/// A question that was not answered: nothing changed, it can be asked again.
-pub(super) fn unreachable(reach: &Reach, what: &str, error: &KafkaError) -> Error {
-    let code = reach::code(error);
-    match code {
-        Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Error::Fatal(format!("{what}: not permitted ({code}); see the list of permissions in docs/operations.md"))
-        }
-        _ => {
-            if reach::is_transport(code) {
-                reach.failed(&format!("{what}: {code}"));
-            }
-            Error::Unreachable(format!("{what}: {code}"))
-        }
-    }
 }

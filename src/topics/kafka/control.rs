@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::ClientContext;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 use super::super::{Error, Offset};
-use super::consumer::number;
+use super::errors::{self, number};
 use super::reach::{self, Reach};
 use super::reader::{Event, Reader};
 use super::settings::Settings;
@@ -93,7 +93,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = reach::code(&error);
+        let code = errors::code(&error);
         if code == Code::AllBrokersDown {
             self.0.failed(reason);
         }
@@ -107,7 +107,7 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, asked: Self::DeliveryOpaque) {
         let answer = match result {
             Ok(record) => Ok((u32::try_from(record.partition()).unwrap_or(0), record.offset())),
-            Err((error, _)) => Err(reach::code(error)),
+            Err((error, _)) => Err(errors::code(error)),
         };
         if asked.try_send(answer).is_err() {
             tracing::debug!("an append was answered after its time");
@@ -131,7 +131,10 @@ impl Appender {
             .appender("control")
             .create_with_context(context)
             .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
-        Ok(Self { client, wait: settings.timeouts.request + Duration::from_secs(1) })
+        Ok(Self {
+            client,
+            wait: settings.timeouts.request + Duration::from_secs(1),
+        })
     }
 
     /// Appends one record, to the partition its key hashes to by murmur2, and returns where it stands.
@@ -162,9 +165,14 @@ impl Appender {
         partition: u32,
         records: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<Vec<Offset>, Error> {
-        let waited: Result<Vec<_>, _> =
-            records.into_iter().map(|record| self.enqueue(topic, Some(partition), record, None)).collect();
-        waited?.iter().map(|waited| self.answer(topic, waited).map(|(_, offset)| offset)).collect()
+        let waited: Result<Vec<_>, _> = records
+            .into_iter()
+            .map(|record| self.enqueue(topic, Some(partition), record, None))
+            .collect();
+        waited?
+            .iter()
+            .map(|waited| self.answer(topic, waited).map(|(_, offset)| offset))
+            .collect()
     }
 
     fn enqueue(
@@ -188,7 +196,7 @@ impl Appender {
                     super::queues::flushed(self.client.client(), Duration::from_millis(5));
                     record = back;
                 }
-                Err((error, _)) => return Err(refused(topic, reach::code(&error))),
+                Err((error, _)) => return Err(refused(topic, errors::code(&error))),
             }
         }
     }
@@ -209,12 +217,12 @@ fn refused(topic: &str, code: Code) -> Error {
         Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp | Code::InvalidMessage => {
             Error::Fatal(format!("{topic}: the record is refused ({code})"))
         }
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Error::Fatal(format!("{topic}: writing is not permitted; grant Write and Describe on the topic {topic}"))
-        }
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            Error::Fatal(format!("topic {topic} does not exist; `tributary topics create` makes it"))
-        }
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Error::Fatal(format!(
+            "{topic}: writing is not permitted; grant Write and Describe on the topic {topic}"
+        )),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Error::Fatal(format!(
+            "topic {topic} does not exist; `tributary topics create` makes it"
+        )),
         _ => Error::Unreachable(format!("{topic}: {code}")),
     }
 }

@@ -1,11 +1,11 @@
 //! Kafka as the log, over librdkafka: the implementation for every real deployment.
 //!
 //! - [`settings`](Settings): what it needs to know; the client configurations, and what in them cannot be overridden.
-//! - `consumer`: the member of the group. The lead topic is subscribed to, the other inputs are assigned by hand.
+//! - `consumer` and `group`: the member of the group. The lead topic is subscribed to, the other inputs are assigned by hand.
 //! - `queues`: the calls into librdkafka that rdkafka has no safe form of; the only `unsafe` here.
-//! - `producer`: two transactional producers in turn, and what is known when something fails.
+//! - `producer` and `slot`: two transactional producers in turn, and what is known when something fails.
 //! - `reader`: committed records outside the group, for dead letters, [`control`] and [`tail`].
-//! - `admin` and [`topics`]: questions about topics and brokers; `topics create` and `topics check`.
+//! - `admin`, `finding` and [`topics`]: questions about topics and brokers; `topics create` and `topics check`.
 //!
 //! **Architecture invariant:** no automatic offset is used anywhere. Where reading begins is always said by the engine, what is
 //! committed always counted from the records it took; `auto.offset.reset=error` turns every gap into a fatal error.
@@ -13,11 +13,15 @@
 mod admin;
 mod consumer;
 pub mod control;
+mod errors;
+mod finding;
+mod group;
 mod producer;
 mod queues;
 mod reach;
 mod reader;
 mod settings;
+mod slot;
 pub mod tail;
 pub mod topics;
 
@@ -26,14 +30,15 @@ use std::time::Duration;
 
 use rdkafka::{Offset as Position, TopicPartitionList};
 
-use self::consumer::{Member, number};
+use self::consumer::Member;
+use self::errors::number;
 use self::producer::Producers;
 pub use self::reach::Reach;
 use self::reader::Reader;
 pub use self::settings::{DEAD_LETTER_HEADROOM, DEFAULT_RECORD, Names, QueueMemory, RESERVED, Settings, Timeouts};
 use super::{
-    Assignment, Bounds, Committed, Error, Input, Limit, LogIdentity, Offset, Offsets, Outgoing, Output, PerInput, Receipt,
-    Records, TopicLog, origin,
+    Assignment, Bounds, Committed, Error, Input, Limit, LogIdentity, Offset, Offsets, Outgoing, Output, PerInput,
+    Receipt, Records, TopicLog, origin,
 };
 
 /// Kafka as one worker sees it.
@@ -56,12 +61,19 @@ impl KafkaLog {
         settings.validate()?;
         let reach = Arc::new(Reach::new());
         let wait = settings.timeouts.request;
-        let producers = Producers::open(&settings, worker, &reach)?;
+        let producers = Producers::start(&settings, worker, &reach)?;
         let identity = producers.ask(|client| admin::identity(client, &settings.topics, wait, &reach))?;
         let queues = identity.partitions as usize * Input::ALL.len();
         let config = settings.member(worker, queues);
-        let member = Member::join(&config, identity.topics.clone(), Arc::clone(&reach), wait)?;
-        Ok(Self { member, producers, dead_letters: None, identity, reach, settings })
+        let member = Member::join(config, identity.topics.clone(), Arc::clone(&reach), wait)?;
+        Ok(Self {
+            member,
+            producers,
+            dead_letters: None,
+            identity,
+            reach,
+            settings,
+        })
     }
 
     /// Whether the brokers answer; to be asked from any thread, also while the worker is inside a call.
@@ -97,7 +109,9 @@ impl TopicLog for KafkaLog {
 
     fn identity(&mut self) -> Result<LogIdentity, Error> {
         let wait = self.settings.timeouts.request;
-        self.identity = self.producers.ask(|client| admin::identity(client, &self.settings.topics, wait, &self.reach))?;
+        self.identity = self
+            .producers
+            .ask(|client| admin::identity(client, &self.settings.topics, wait, &self.reach))?;
         Ok(self.identity.clone())
     }
 
@@ -118,11 +132,18 @@ impl TopicLog for KafkaLog {
     fn set_aside(&mut self, partition: u32, from: Offset) -> Result<(Vec<(Input, Offset)>, Offset), Error> {
         let reader = match self.dead_letters.take() {
             Some(reader) => reader,
-            None => Reader::open(&self.settings, "dead-letters", self.settings.topics.output(Output::DeadLetter), &self.reach)?,
+            None => Reader::open(
+                &self.settings,
+                "dead-letters",
+                self.settings.topics.output(Output::DeadLetter),
+                &self.reach,
+            )?,
         };
         let reader = self.dead_letters.insert(reader);
         let mut origins = Vec::new();
-        let end = reader.read_to_end(partition, from, &mut |message| origins.extend(origin::of(message.headers().into_iter())))?;
+        let end = reader.read_to_end(partition, from, &mut |message| {
+            origins.extend(origin::of(message.headers().into_iter()))
+        })?;
         Ok((origins, end))
     }
 
@@ -156,7 +177,9 @@ impl TopicLog for KafkaLog {
             Err(error) => return self.producers.abort().and(Err(error)),
         };
         let Some(credentials) = self.member.credentials() else {
-            return Err(self.producers.give_up_as_zombie("this worker is no member of the group any more"));
+            return Err(self
+                .producers
+                .give_up_as_zombie("this worker is no member of the group any more"));
         };
         self.producers.commit(&list, &credentials)
     }

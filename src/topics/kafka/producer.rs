@@ -13,161 +13,22 @@
 //! transaction: the new one has a higher epoch, and what is still under way is refused.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::util::Timeout;
-use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::super::{Error, Outgoing, Output, Receipt};
-use super::consumer::number;
+use super::errors::{self, number};
 use super::queues;
-use super::reach::{self, Reach};
+use super::reach::Reach;
 use super::settings::Settings;
-
-/// librdkafka's callbacks into a producer.
-#[derive(Default)]
-pub(super) struct Context {
-    transport_failures: AtomicU64,
-    undelivered: Mutex<Option<String>>,
-}
-
-impl Context {
-    fn take_undelivered(&self) -> Option<String> {
-        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        reach::log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        let code = reach::code(&error);
-        if reach::is_transport(code) {
-            self.transport_failures.fetch_add(1, Ordering::Relaxed);
-        }
-        tracing::warn!(%code, reason, "kafka producer");
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
-            undelivered.get_or_insert_with(|| error.to_string());
-        }
-    }
-}
-
-type Client = ThreadedProducer<Context>;
-
-/// One transactional id and the producer that has it.
-struct Slot {
-    id: String,
-    client: Option<Client>,
-    /// Transport failures up to the last time this producer was looked at.
-    failures: u64,
-    renew: bool,
-}
-
-impl Slot {
-    fn new(id: String) -> Self {
-        Self { id, client: None, failures: 0, renew: true }
-    }
-
-    /// A transport failure since the last look.
-    fn broke(&mut self) -> bool {
-        let Some(client) = &self.client else { return true };
-        let failures = client.client().context().transport_failures.load(Ordering::Relaxed);
-        std::mem::replace(&mut self.failures, failures) != failures
-    }
-
-    /// A fresh producer with this id. Settles whatever an earlier life of the id left open.
-    fn start(&mut self, settings: &Settings, reach: &Reach) -> Result<(), Error> {
-        self.client = None; // the old one goes first
-        self.renew = true;
-        let client: Client = settings
-            .producer(&self.id)
-            .create_with_context(Context::default())
-            .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
-        let deadline = Instant::now() + settings.timeouts.request;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match client.init_transactions(left.max(Duration::from_millis(100))) {
-                Ok(()) => break,
-                Err(error) if judge(&error) == Verdict::Again && !left.is_zero() => pause(),
-                Err(error) => return Err(self.refused(&error, reach)),
-            }
-        }
-        reach.answered();
-        self.renew = false;
-        self.failures = client.client().context().transport_failures.load(Ordering::Relaxed);
-        self.client = Some(client);
-        Ok(())
-    }
-
-    fn refused(&self, error: &KafkaError, reach: &Reach) -> Error {
-        let id = &self.id;
-        match reach::code(error) {
-            Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-                Error::Fatal(format!("kafka producer: grant Write and Describe on the transactional id {id}"))
-            }
-            Code::InvalidTransactionTimeout => Error::Fatal(
-                "kafka producer: the transaction timeout exceeds the broker's transaction.max.timeout.ms".into(),
-            ),
-            _ => {
-                reach.failed(&format!("init_transactions of {id}: {error}"));
-                Error::Unreachable(format!("init_transactions of {id}: {error}"))
-            }
-        }
-    }
-}
-
-/// What an error of a transactional call asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// Call again.
-    Again,
-    /// Abort: the transaction failed, the producer did not.
-    Abort,
-    /// The group went on without this member.
-    Zombie,
-    /// Another producer has this transactional id, or the broker gave up this one's transaction.
-    Superseded,
-    /// This producer is of no more use.
-    Broken,
-}
-
-fn judge(error: &KafkaError) -> Verdict {
-    match reach::code(error) {
-        Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId => return Verdict::Zombie,
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => return Verdict::Superseded,
-        _ => {}
-    }
-    match error {
-        KafkaError::Transaction(error) if error.is_fatal() => Verdict::Broken,
-        KafkaError::Transaction(error) if error.is_retriable() => Verdict::Again,
-        KafkaError::Transaction(error) if error.txn_requires_abort() => Verdict::Abort,
-        KafkaError::Transaction(_) => Verdict::Broken,
-        _ => Verdict::Abort,
-    }
-}
-
-/// Before a call is made again. Each such call has already waited inside librdkafka.
-fn pause() {
-    thread::sleep(Duration::from_millis(5));
-}
+use super::slot::{Client, Context, Slot, Topics, Verdict, judge, pause};
 
 /// A worker's producers, and the transaction open on one of them.
 pub(super) struct Producers {
@@ -187,8 +48,13 @@ const SUPERSEDED_AT_MOST: u32 = 5;
 
 impl Producers {
     /// Both producers, with `init_transactions` done.
-    pub(super) fn open(settings: &Settings, worker: usize, reach: &Arc<Reach>) -> Result<Self, Error> {
-        let id = |which| Slot::new(format!("{}-{}-{worker}-{which}", settings.transactional_prefix, settings.instance));
+    pub(super) fn start(settings: &Settings, worker: usize, reach: &Arc<Reach>) -> Result<Self, Error> {
+        let id = |which| {
+            Slot::new(format!(
+                "{}-{}-{worker}-{which}",
+                settings.transactional_prefix, settings.instance
+            ))
+        };
         let mut producers = Self {
             settings: settings.clone(),
             reach: Arc::clone(reach),
@@ -224,16 +90,24 @@ impl Producers {
         question: impl FnOnce(&rdkafka::client::Client<Context>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let client = self.first.client.as_ref().or(self.second.client.as_ref());
-        question(client.ok_or_else(|| Error::Unreachable("no producer".into()))?.client())
+        let (client, _) = client.ok_or_else(|| Error::Unreachable("no producer".into()))?;
+        question(client.client())
     }
 
     fn slot(&mut self) -> &mut Slot {
         if self.turn { &mut self.second } else { &mut self.first }
     }
 
-    fn client(&self) -> Result<&Client, Error> {
+    fn open(&self) -> Result<&(Client, Topics), Error> {
         let slot = if self.turn { &self.second } else { &self.first };
-        slot.client.as_ref().filter(|_| self.open).ok_or_else(|| Error::Aborted("no transaction is open".into()))
+        slot.client
+            .as_ref()
+            .filter(|_| self.open)
+            .ok_or_else(|| Error::Aborted("no transaction is open".into()))
+    }
+
+    fn client(&self) -> Result<&Client, Error> {
+        self.open().map(|(client, _)| client)
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
@@ -248,7 +122,10 @@ impl Producers {
             self.renewals += 1;
             slot.start(&self.settings, &self.reach)?;
         }
-        let client = slot.client.as_ref().ok_or_else(|| Error::Unreachable("no producer".into()))?;
+        let (client, _) = slot
+            .client
+            .as_ref()
+            .ok_or_else(|| Error::Unreachable("no producer".into()))?;
         let _: Option<String> = client.client().context().take_undelivered();
         if let Err(error) = client.begin_transaction() {
             slot.renew = true;
@@ -259,25 +136,21 @@ impl Producers {
     }
 
     pub(super) fn produce(&mut self, outgoing: &Outgoing<'_>) -> Result<(), Error> {
-        let client = self.client()?;
-        let mut record: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(self.settings.topics.output(outgoing.output)).partition(number(outgoing.partition));
-        (record.key, record.payload) = (outgoing.key, outgoing.value);
-        if !outgoing.headers.is_empty() {
-            let room = OwnedHeaders::new_with_capacity(outgoing.headers.len());
-            record.headers = Some(outgoing.headers.iter().fold(room, |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(*value) })
-            }));
-        }
+        let (client, topics) = self.open()?;
+        let partition = number(outgoing.partition);
         loop {
-            match client.send(record) {
+            let sent = if outgoing.headers.is_empty() {
+                topics
+                    .get(outgoing.output)
+                    .produce(partition, outgoing.key, outgoing.value)
+            } else {
+                send_with_headers(client, self.settings.topics.output(outgoing.output), outgoing)
+            };
+            match sent {
                 Ok(()) => break,
                 // A record that cannot be delivered fails in the end, so the queue does get shorter.
-                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    queues::flushed(client.client(), Duration::from_millis(2));
-                    record = back;
-                }
-                Err((error, _)) => return Err(self.give_up(Verdict::Abort, format!("produce: {error}"))),
+                Err(Code::QueueFull) => drop(queues::flushed(client.client(), Duration::from_millis(2))),
+                Err(code) => return Err(self.give_up(Verdict::Abort, format!("produce: {code}"))),
             }
         }
         if outgoing.output == Output::DeadLetter {
@@ -294,7 +167,10 @@ impl Producers {
     ) -> Result<Receipt, Error> {
         let started = Instant::now();
         loop {
-            match self.client()?.send_offsets_to_transaction(offsets, member, Timeout::Never) {
+            match self
+                .client()?
+                .send_offsets_to_transaction(offsets, member, Timeout::Never)
+            {
                 Ok(()) => break,
                 Err(error) => match judge(&error) {
                     Verdict::Again => pause(),
@@ -330,7 +206,9 @@ impl Producers {
             }
             Err(error) => {
                 (self.first.renew, self.second.renew) = (true, true);
-                Err(self.superseded(judge(&error), &error.to_string()).unwrap_or_else(|| Error::Unknown(error.to_string())))
+                Err(self
+                    .superseded(judge(&error), &error.to_string())
+                    .unwrap_or_else(|| Error::Unknown(error.to_string())))
             }
         }
     }
@@ -341,11 +219,15 @@ impl Producers {
         let slot = if self.turn { &self.second } else { &self.first };
         let topic = self.settings.topics.output(Output::DeadLetter);
         let next = |partition: &u32| {
-            let client = slot.client.as_ref()?;
-            let ends = client.client().fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
+            let (client, _) = slot.client.as_ref()?;
+            let ends = client
+                .client()
+                .fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
             ends.ok().map(|(_, end)| (*partition, end))
         };
-        Receipt { dead_letters_next: self.dead_letters.iter().filter_map(next).collect() }
+        Receipt {
+            dead_letters_next: self.dead_letters.iter().filter_map(next).collect(),
+        }
     }
 
     /// Drops the open transaction, whose end was not asked for.
@@ -404,4 +286,18 @@ impl Producers {
             ))
         })
     }
+}
+
+fn send_with_headers(client: &Client, topic: &str, outgoing: &Outgoing<'_>) -> Result<(), Code> {
+    let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(number(outgoing.partition));
+    (record.key, record.payload) = (outgoing.key, outgoing.value);
+    let room = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+    let headers = outgoing.headers.iter();
+    record.headers = Some(headers.fold(room, |all, (key, value)| {
+        all.insert(Header {
+            key,
+            value: Some(*value),
+        })
+    }));
+    client.send(record).map_err(|(error, _)| errors::code(&error))
 }

@@ -2,6 +2,7 @@
 //!
 //! - A partition's records in batches, `rd_kafka_consume_batch_queue`: one call and one lock for hundreds of records. Only on
 //!   partition queues: on the consumer's own queue it would meet a rebalance without its callback and unassign everything.
+//! - Producing over a topic's handle.
 //! - What is known without asking (end of a partition, length of a queue, generation of the group), and an exact wait for the
 //!   producer's queue to be empty (rdkafka's own waits in steps of 100 ms).
 //!
@@ -12,7 +13,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 
 use super::super::Offset;
 
@@ -55,7 +57,11 @@ impl Wake {
             if left.is_zero() {
                 break;
             }
-            signalled = self.changed.wait_timeout(signalled, left).unwrap_or_else(PoisonError::into_inner).0;
+            signalled = self
+                .changed
+                .wait_timeout(signalled, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         std::mem::take(&mut *signalled)
     }
@@ -84,8 +90,7 @@ impl<C: ConsumerContext> Queue<C> {
         let topic = CString::new(topic).ok()?;
         let client = consumer.client().native_ptr();
         // SAFETY: the client is alive (`consumer` is), the name is terminated; a null answer is refused.
-        let handle =
-            NonNull::new(unsafe { sys::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition) })?;
+        let handle = NonNull::new(unsafe { sys::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition) })?;
         // SAFETY: the handle is ours; the callback's argument lives in `wake`, which this queue keeps until its drop has
         // switched the callback off. Both calls take the queue's lock.
         unsafe {
@@ -106,7 +111,12 @@ impl<C: ConsumerContext> Queue<C> {
         let client = consumer.client().native_ptr();
         // SAFETY: the client is alive (`consumer` is); a null answer is refused.
         let handle = NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(client) })?;
-        Some(Self { handle, ahead: VecDeque::new(), wake: None, _consumer: Arc::clone(consumer) })
+        Some(Self {
+            handle,
+            ahead: VecDeque::new(),
+            wake: None,
+            _consumer: Arc::clone(consumer),
+        })
     }
 
     /// How many entries wait.
@@ -137,7 +147,12 @@ impl<C: ConsumerContext> Queue<C> {
         let count =
             unsafe { sys::rd_kafka_consume_batch_queue(self.handle.as_ptr(), wait, messages.as_mut_ptr(), room) };
         let count = usize::try_from(count).unwrap_or(0); // -1: nothing
-        self.ahead.extend(messages.iter().take(count).filter_map(|message| NonNull::new(*message).map(Message)));
+        self.ahead.extend(
+            messages
+                .iter()
+                .take(count)
+                .filter_map(|message| NonNull::new(*message).map(Message)),
+        );
     }
 }
 
@@ -182,7 +197,11 @@ impl Message {
         // SAFETY: for an error the message holds a terminated text, or librdkafka answers its name, or null.
         let text = unsafe {
             let text = sys::rd_kafka_message_errstr(self.0.as_ptr());
-            if text.is_null() { code.to_string() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+            if text.is_null() {
+                code.to_string()
+            } else {
+                CStr::from_ptr(text).to_string_lossy().into_owned()
+            }
         };
         Some((code, text))
     }
@@ -221,17 +240,15 @@ impl Message {
             }
             loop {
                 let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-                let answer = sys::rd_kafka_header_get_all(
-                    headers,
-                    found.len(),
-                    &raw mut name,
-                    &raw mut value,
-                    &raw mut size,
-                );
+                let answer =
+                    sys::rd_kafka_header_get_all(headers, found.len(), &raw mut name, &raw mut value, &raw mut size);
                 if answer != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
                     return found;
                 }
-                found.push((CStr::from_ptr(name).to_str().unwrap_or("?"), bytes(value, size).unwrap_or_default()));
+                found.push((
+                    CStr::from_ptr(name).to_str().unwrap_or("?"),
+                    bytes(value, size).unwrap_or_default(),
+                ));
             }
         }
     }
@@ -251,13 +268,65 @@ unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast::<u8>(), length) })
 }
 
+/// A topic that a producer writes to. With it a record needs no look-up of the topic's name and no list of arguments, which is
+/// a good part of what producing a small record costs.
+pub(super) struct Topic<C: ProducerContext + 'static> {
+    handle: NonNull<sys::rd_kafka_topic_t>,
+    _producer: ThreadedProducer<C>, // the last field: it goes last
+}
+
+// SAFETY: librdkafka's topic handles may be used from any thread.
+unsafe impl<C: ProducerContext> Send for Topic<C> {}
+
+impl<C: ProducerContext> Topic<C> {
+    /// None if the name is no topic's.
+    pub(super) fn of(producer: &ThreadedProducer<C>, name: &str) -> Option<Self> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: the client is alive, the name terminated; without a configuration the client's own is taken.
+        let handle = unsafe { sys::rd_kafka_topic_new(producer.client().native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        Some(Self {
+            handle: NonNull::new(handle)?,
+            _producer: producer.clone(),
+        })
+    }
+
+    /// Puts a record without headers into the producer's queue.
+    pub(super) fn produce(&self, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Code> {
+        let (key, key_length) = key.map_or((ptr::null(), 0), |key| (key.as_ptr(), key.len()));
+        let (value, length) = value.map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+        let copy = c_int::try_from(sys::RD_KAFKA_MSG_F_COPY).unwrap_or_default();
+        // SAFETY: handle and client are alive; both pointers are null or begin as many bytes, which are copied before it returns.
+        // The error is this thread's own.
+        unsafe {
+            let answer = sys::rd_kafka_produce(
+                self.handle.as_ptr(),
+                partition,
+                copy,
+                value.cast_mut().cast(),
+                length,
+                key.cast(),
+                key_length,
+                ptr::null_mut(),
+            );
+            if answer == 0 {
+                Ok(())
+            } else {
+                Err(Code::from(sys::rd_kafka_last_error()))
+            }
+        }
+    }
+}
+
+impl<C: ProducerContext> Drop for Topic<C> {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and given up here only; the client is still alive.
+        unsafe { sys::rd_kafka_topic_destroy(self.handle.as_ptr()) }
+    }
+}
+
 /// The end of a partition as the last answered fetch told it: its high watermark, which in a topic written in transactions
 /// lies beyond what a reader of committed records sees yet.
-pub(super) fn known_end<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    topic: &str,
-    partition: i32,
-) -> Option<Offset> {
+pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<Offset> {
     let topic = CString::new(topic).ok()?;
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client is alive, the name terminated, and there are places for both answers.

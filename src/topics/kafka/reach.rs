@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// Whether the brokers answer. Shared by a worker's clients and whoever asks how it is.
 #[derive(Debug)]
@@ -18,7 +17,10 @@ struct State {
 
 impl Reach {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State { answered: Instant::now(), trouble: None }))
+        Self(Mutex::new(State {
+            answered: Instant::now(),
+            trouble: None,
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -52,29 +54,6 @@ impl Reach {
     pub fn trouble(&self) -> Option<String> {
         self.state().trouble.clone()
     }
-}
-
-/// Whether an error says that a connection, not a request, failed.
-pub(super) fn is_transport(code: Code) -> bool {
-    matches!(
-        code,
-        Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::Resolve
-            | Code::OperationTimedOut
-            | Code::TimedOutQueue
-            | Code::NetworkException
-            | Code::RequestTimedOut
-            | Code::SSL
-            | Code::Authentication
-            | Code::SaslAuthenticationFailed
-            | Code::WaitingForCoordinator
-    )
-}
-
-/// The code of an error; [`Code::Fail`] if it has none.
-pub(super) fn code(error: &KafkaError) -> Code {
-    error.rdkafka_error_code().unwrap_or(Code::Fail)
 }
 
 /// A line of librdkafka's own log.

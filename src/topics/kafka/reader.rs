@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientContext, Offset as Position, TopicPartitionList};
 
 use super::super::{Error, Offset};
-use super::consumer::number;
+use super::errors::{self, number};
 use super::queues::{self, Message, Queue, Wake};
 use super::reach::{self, Reach};
 use super::settings::Settings;
@@ -23,7 +23,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        match reach::code(&error) {
+        match errors::code(&error) {
             Code::AllBrokersDown => self.0.failed(reason),
             code => tracing::debug!(%code, reason, "kafka reader"),
         }
@@ -71,7 +71,7 @@ impl Reader {
     pub(super) fn bounds(&self, partition: u32) -> Result<(Offset, Offset), Error> {
         self.consumer
             .fetch_watermarks(&self.topic, number(partition), self.request)
-            .map_err(|error| super::consumer::unreachable(&self.reach, &format!("offsets of {}", self.topic), &error))
+            .map_err(|error| super::errors::unreachable(&self.reach, &format!("offsets of {}", self.topic), &error))
     }
 
     /// Reads these partitions from these offsets, and no others.
@@ -83,7 +83,8 @@ impl Reader {
         for (partition, next) in from {
             let queue = Queue::of_partition(&self.consumer, &self.topic, number(*partition), &self.wake)
                 .ok_or_else(|| Error::Fatal(format!("kafka consumer: no queue for {}-{partition}", self.topic)))?;
-            list.add_partition_offset(&self.topic, number(*partition), Position::Offset(*next)).map_err(fatal)?;
+            list.add_partition_offset(&self.topic, number(*partition), Position::Offset(*next))
+                .map_err(fatal)?;
             self.queues.insert(*partition, queue);
         }
         self.consumer.assign(&list).map_err(fatal)
@@ -99,7 +100,9 @@ impl Reader {
             let mut any = false;
             for (partition, queue) in &mut self.queues {
                 for _ in 0..CHUNK {
-                    let Some(message) = queue.next(CHUNK, Duration::ZERO) else { break };
+                    let Some(message) = queue.next(CHUNK, Duration::ZERO) else {
+                        break;
+                    };
                     any = true;
                     each(*partition, event(&self.topic, *partition, &message)?);
                 }
@@ -111,7 +114,8 @@ impl Reader {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
-            self.wake.wait(deadline.min(Instant::now() + Duration::from_millis(200)));
+            self.wake
+                .wait(deadline.min(Instant::now() + Duration::from_millis(200)));
         }
     }
 
@@ -185,9 +189,9 @@ fn event<'a>(topic: &str, partition: u32, message: &'a Message) -> Result<Event<
         Some((Code::AutoOffsetReset | Code::OffsetOutOfRange, text)) => Err(Error::Fatal(format!(
             "{topic}-{partition}: the offset to read from is not in the log ({text}); was the topic made anew?"
         ))),
-        Some((Code::TopicAuthorizationFailed, _)) => {
-            Err(Error::Fatal(format!("{topic}: reading is not permitted; grant Read and Describe on the topic {topic}")))
-        }
+        Some((Code::TopicAuthorizationFailed, _)) => Err(Error::Fatal(format!(
+            "{topic}: reading is not permitted; grant Read and Describe on the topic {topic}"
+        ))),
         Some((_, text)) => Err(Error::Unreachable(format!("{topic}-{partition}: {text}"))),
     }
 }

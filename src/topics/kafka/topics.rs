@@ -2,7 +2,6 @@
 //! which topic differs how, and what to do.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,56 +10,10 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::super::{Error, Input, Offset, Output};
 use super::admin::Admin;
+pub use super::finding::{Finding, Verdict};
 use super::reach::Reach;
 use super::reader::{Event, Reader};
 use super::settings::{DEAD_LETTER_HEADROOM, DEFAULT_RECORD, Settings};
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What was looked at: `topic NAME` or `brokers`.
-    pub subject: String,
-    /// What about it.
-    pub verdict: Verdict,
-}
-
-/// What a look at something gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// As it should be; says how it is.
-    Ok(String),
-    /// Not as it should be.
-    Problem {
-        /// What is wrong.
-        what: String,
-        /// What to do about it.
-        remedy: String,
-    },
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.verdict {
-            Verdict::Ok(what) => write!(f, "ok       {}: {what}", self.subject),
-            Verdict::Problem { what, remedy } => write!(f, "problem  {}: {what}; {remedy}", self.subject),
-        }
-    }
-}
-
-impl Finding {
-    /// Whether this is as it should be.
-    pub fn is_ok(&self) -> bool {
-        matches!(self.verdict, Verdict::Ok(_))
-    }
-
-    fn ok(subject: &str, what: impl Into<String>) -> Self {
-        Self { subject: subject.into(), verdict: Verdict::Ok(what.into()) }
-    }
-
-    fn problem(subject: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { subject: subject.into(), verdict: Verdict::Problem { what: what.into(), remedy: remedy.into() } }
-    }
-}
 
 /// How topics are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +69,11 @@ fn wanted(settings: &Settings, creation: &Creation) -> Vec<(String, u32, TopicSe
         (names.touchpoints.clone(), creation.partitions, kept(DEFAULT_RECORD)),
         (names.conversions.clone(), creation.partitions, kept(DEFAULT_RECORD)),
         (names.attributions.clone(), creation.partitions, rows()),
-        (names.dead_letter.clone(), creation.partitions, kept(DEFAULT_RECORD + DEAD_LETTER_HEADROOM)),
+        (
+            names.dead_letter.clone(),
+            creation.partitions,
+            kept(DEFAULT_RECORD + DEAD_LETTER_HEADROOM),
+        ),
         (names.control.clone(), 1, common("compact")),
         (names.audit.clone(), 1, audit),
     ]
@@ -134,7 +91,9 @@ pub fn create(settings: &Settings, creation: &Creation) -> Result<Vec<Finding>, 
         let subject = format!("topic {name}");
         findings.push(match admin.create(&name, partitions, creation.replicas, &config)? {
             Ok(()) => Finding::ok(&subject, format!("created with {partitions} partitions")),
-            Err(Code::TopicAlreadyExists) => Finding::ok(&subject, "is there already; `tributary topics check` says how it is"),
+            Err(Code::TopicAlreadyExists) => {
+                Finding::ok(&subject, "is there already; `tributary topics check` says how it is")
+            }
             Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => Finding::problem(
                 &subject,
                 "may not be made by this principal",
@@ -158,7 +117,11 @@ pub fn create(settings: &Settings, creation: &Creation) -> Result<Vec<Finding>, 
 pub fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
     settings.validate()?;
     let admin = Admin::open(settings)?;
-    let mut check = Check { admin, settings, findings: Vec::new() };
+    let mut check = Check {
+        admin,
+        settings,
+        findings: Vec::new(),
+    };
     check.broker()?;
     check.partitioned()?;
     check.single(&settings.topics.control, "compact")?;
@@ -189,7 +152,10 @@ impl Check<'_> {
             Ok(config) => config,
             Err(code) => {
                 // Its limits show themselves at the first transaction, so this alone is no reason not to run.
-                self.say(Finding::ok("brokers", format!("settings may not be read ({code}); limits not checked")));
+                self.say(Finding::ok(
+                    "brokers",
+                    format!("settings may not be read ({code}); limits not checked"),
+                ));
                 return Ok(());
             }
         };
@@ -221,20 +187,31 @@ impl Check<'_> {
     fn topic(&mut self, name: &str) -> Result<Option<(u32, Config)>, Error> {
         let subject = format!("topic {name}");
         let Some(topic) = self.admin.topic(name)? else {
-            self.say(Finding::problem(&subject, "does not exist, or may not be described", "`tributary topics create` makes it"));
+            self.say(Finding::problem(
+                &subject,
+                "does not exist, or may not be described",
+                "`tributary topics create` makes it",
+            ));
             return Ok(None);
         };
         let config = match self.admin.settings(&ResourceSpecifier::Topic(name))? {
             Ok(config) => config,
             Err(code) => {
-                self.say(Finding::problem(&subject, format!("its settings may not be read ({code})"), "grant DescribeConfigs on it"));
+                self.say(Finding::problem(
+                    &subject,
+                    format!("its settings may not be read ({code})"),
+                    "grant DescribeConfigs on it",
+                ));
                 return Ok(None);
             }
         };
         let in_sync = config.get("min.insync.replicas").map_or("?", String::as_str);
         self.say(Finding::ok(
             &subject,
-            format!("{} partitions, {} copies, {in_sync} in sync to write", topic.partitions, topic.replicas),
+            format!(
+                "{} partitions, {} copies, {in_sync} in sync to write",
+                topic.partitions, topic.replicas
+            ),
         ));
         Ok(Some((topic.partitions, config)))
     }
@@ -247,7 +224,9 @@ impl Check<'_> {
         let mut inputs_take = 0;
         for input in Input::ALL {
             let name = settings.topics.input(input);
-            let Some((partitions, config)) = self.topic(name)? else { continue };
+            let Some((partitions, config)) = self.topic(name)? else {
+                continue;
+            };
             self.count(name, partitions, *expected.get_or_insert(partitions), lead);
             self.cleanup(name, &config, "delete");
             self.timestamps(name, &config);
@@ -256,7 +235,9 @@ impl Check<'_> {
         }
         for (output, cleanup) in [(Output::Attributions, "compact"), (Output::DeadLetter, "delete")] {
             let name = settings.topics.output(output);
-            let Some((partitions, config)) = self.topic(name)? else { continue };
+            let Some((partitions, config)) = self.topic(name)? else {
+                continue;
+            };
             self.count(name, partitions, *expected.get_or_insert(partitions), lead);
             self.cleanup(name, &config, cleanup);
             if output == Output::DeadLetter {
@@ -334,7 +315,10 @@ impl Check<'_> {
             self.say(Finding::ok(&subject, "keeps its records for ever"));
             return Ok(());
         };
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        #[allow(clippy::disallowed_methods)] // the broker deletes by its wall clock
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let days = |millis: i64| millis / (24 * 60 * 60 * 1000);
         let age = self.oldest(name, partitions)?.map(|oldest| now - oldest);
@@ -342,10 +326,17 @@ impl Check<'_> {
             // Deletion goes by the newest record of a segment and is not at once: near the edge counts as over it.
             Some(age) if age > kept / 10 * 9 => Finding::problem(
                 &subject,
-                format!("has records dated {} days ago and keeps them {} days after their timestamps", days(age), days(kept)),
+                format!(
+                    "has records dated {} days ago and keeps them {} days after their timestamps",
+                    days(age),
+                    days(kept)
+                ),
                 "they are about to be deleted, read or not; set retention.ms=-1, or longer than the data is old",
             ),
-            _ => Finding::ok(&subject, format!("keeps records {} days after their timestamps", days(kept))),
+            _ => Finding::ok(
+                &subject,
+                format!("keeps records {} days after their timestamps", days(kept)),
+            ),
         });
         Ok(())
     }
@@ -354,8 +345,9 @@ impl Check<'_> {
     fn oldest(&self, name: &str, partitions: u32) -> Result<Option<i64>, Error> {
         let reach = Arc::new(Reach::new());
         let mut reader = Reader::open(self.settings, "check", name, &reach)?;
-        let begin: Result<Vec<(u32, Offset)>, Error> =
-            (0..partitions).map(|partition| Ok((partition, reader.bounds(partition)?.0))).collect();
+        let begin: Result<Vec<(u32, Offset)>, Error> = (0..partitions)
+            .map(|partition| Ok((partition, reader.bounds(partition)?.0)))
+            .collect();
         reader.assign(&begin?)?;
         let mut first: BTreeMap<u32, Option<i64>> = BTreeMap::new();
         let deadline = std::time::Instant::now() + self.settings.timeouts.request;
@@ -387,16 +379,30 @@ mod tests {
     #[test]
     fn topics_that_share_partition_numbers_are_made_alike_and_dead_letters_have_room() {
         let settings = Settings::new("127.0.0.1:1", "g", "i");
-        let topics = wanted(&settings, &Creation { partitions: 6, replicas: 3, retention: None });
+        let topics = wanted(
+            &settings,
+            &Creation {
+                partitions: 6,
+                replicas: 3,
+                retention: None,
+            },
+        );
         let of = |name: &str| topics.iter().find(|(found, ..)| found == name).unwrap();
         let setting = |name: &str, key: &str| {
-            of(name).2.iter().find(|(found, _)| *found == key).map(|(_, value)| value.clone()).unwrap()
+            of(name)
+                .2
+                .iter()
+                .find(|(found, _)| *found == key)
+                .map(|(_, value)| value.clone())
+                .unwrap()
         };
         for name in ["touchpoints", "conversions", "attributions", "attributions.dead-letter"] {
             assert_eq!(of(name).1, 6, "{name}");
             assert_eq!(setting(name, "min.insync.replicas"), "2");
         }
-        let room = setting("attributions.dead-letter", "max.message.bytes").parse::<usize>().unwrap();
+        let room = setting("attributions.dead-letter", "max.message.bytes")
+            .parse::<usize>()
+            .unwrap();
         assert!(room >= setting("conversions", "max.message.bytes").parse::<usize>().unwrap() + DEAD_LETTER_HEADROOM);
         assert_eq!(setting("attributions", "cleanup.policy"), "compact");
         assert_eq!(setting("conversions", "retention.ms"), "-1");
