@@ -230,6 +230,7 @@ fn a_demo_runs_answers_stops_goes_on_and_equals_the_batch() {
 /// Writes a row that no state answers.
 fn spoil(broker: &std::sync::Arc<Broker>) {
     let mut member = broker.join("spoiler");
+    broker.spread().unwrap();
     assert_eq!(member.poll(Duration::ZERO).unwrap().len(), 4);
     let committed = member.committed(1).unwrap();
     let (touchpoints, conversions) = (committed.touchpoints.unwrap(), committed.conversions.unwrap());

@@ -128,11 +128,26 @@ impl App {
             .build()
             .map_err(|error| Error::Failed(format!("no threads to be had for the sidecar: {error}")))?;
         let (sender, events) = channel();
+        let interrupted = CancellationToken::new();
+        signals::watch(&runtime, sender.clone(), interrupted.clone())?;
+        let registry = registry::open(config, runtime.handle())?;
+        let format = registry::row_format(config, registry.as_deref(), runtime.handle())?;
+        let log = Log::open(config, &|| !interrupted.is_cancelled())?;
         let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
-        let common =
-            Common { config, metrics, health, partitions, shared, stop, stop_sidecar, stop_last, sender, runtime };
-        signals::watch(&common.runtime, common.sender.clone(), common.stop.clone())?;
-        let log = Log::open(config, &|| !common.stop.is_cancelled())?;
+        let common = Common {
+            config,
+            registry,
+            format,
+            metrics,
+            health,
+            partitions,
+            shared,
+            stop,
+            stop_sidecar,
+            stop_last,
+            sender,
+            runtime,
+        };
         let (keys, admin) = common.keys(&log)?;
         let mut threads = common.workers(&log)?;
         let sidecar = common.sidecar(&log, keys)?;

@@ -63,7 +63,9 @@ pub fn run(config: &Config, repair: bool, report: &mut Report<'_>) -> Result<Fou
                 compacted: &mut compacted,
                 report,
             };
-            check.all(&mut broker.join("verify"))
+            let mut member = broker.join("verify");
+            broker.spread()?;
+            check.all(&mut member)
         }
         LogKind::Kafka => kafka(config, rules, repair, report),
     }
