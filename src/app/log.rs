@@ -23,7 +23,7 @@ pub enum Log {
     /// In this process.
     Embedded(Arc<Broker>),
     /// On Kafka: its settings, and how many partitions its topics have.
-    Kafka(kafka::Settings, NonZeroU32),
+    Kafka(Box<kafka::Settings>, NonZeroU32),
 }
 
 impl Log {
@@ -58,7 +58,10 @@ impl Log {
                 "topic {topic} has no partition; `tributary topics create` makes it"
             ))
         };
-        Ok(Self::Kafka(settings, NonZeroU32::new(partitions).ok_or_else(none)?))
+        Ok(Self::Kafka(
+            Box::new(settings),
+            NonZeroU32::new(partitions).ok_or_else(none)?,
+        ))
     }
 
     /// The embedded log, where it is that.

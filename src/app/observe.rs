@@ -36,7 +36,8 @@ impl Watch {
     fn gained(&mut self, partition: u32) {
         events::PartitionGained { partition }.emit(&self.metrics);
         self.health.partition(partition, PartitionState::Restoring);
-        self.partitions.insert(partition, self.metrics.stream.partition(partition));
+        self.partitions
+            .insert(partition, self.metrics.stream.partition(partition));
     }
 
     fn lost(&mut self, partition: u32) {
@@ -56,7 +57,11 @@ impl Watch {
 
     fn live(&self, partition: u32, replayed: u64) {
         self.health.partition(partition, PartitionState::Live);
-        events::ReplayFinished { partition, records: replayed }.emit(&self.metrics);
+        events::ReplayFinished {
+            partition,
+            records: replayed,
+        }
+        .emit(&self.metrics);
     }
 
     fn batch(&mut self, report: &BatchReport) {

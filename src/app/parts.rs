@@ -23,7 +23,7 @@ use crate::stream::{Engine, Parts, Planted, RowFormat, Worker};
 use crate::telemetry::{Health, Metrics};
 use crate::topics::TopicLog;
 use crate::topics::embedded::Broker;
-use crate::topics::kafka::KafkaLog;
+use crate::topics::kafka::{self, KafkaLog};
 
 /// What the parts share.
 pub struct Common<'c> {
@@ -50,7 +50,8 @@ impl Common<'_> {
         let (keys, next) = keys::load(self.config, &*control)?;
         let admin = Admin::new(Arc::clone(&keys), Arc::clone(&control));
         let stop = Arc::new(AtomicBool::new(false));
-        keys.follow(control, next, Arc::clone(&stop)).map_err(|error| Error::Failed(error.to_string()))?;
+        keys.follow(control, next, Arc::clone(&stop))
+            .map_err(|error| Error::Failed(error.to_string()))?;
         let stopped = self.stop_last.clone();
         self.runtime.spawn(async move {
             stopped.cancelled().await;
@@ -69,12 +70,14 @@ impl Common<'_> {
                 let members: Vec<_> = names.map(|name| broker.join(&name)).collect();
                 broker.spread()?;
                 let joined = members.into_iter().enumerate();
-                joined.map(|(number, member)| self.worker(number, move |_| Ok(member))).collect()
+                joined
+                    .map(|(number, member)| self.worker(number, move |_| Ok(member)))
+                    .collect()
             }
             Log::Kafka(settings, _) => {
                 let numbers = 0..self.config.engine.workers;
                 let join = |number| {
-                    let settings = settings.clone();
+                    let settings = kafka::Settings::clone(settings);
                     self.worker(number, move |stop| {
                         patiently(&|| !stop.is_cancelled(), || KafkaLog::join(settings.clone(), number))
                     })
@@ -152,7 +155,16 @@ impl Common<'_> {
         threads: Vec<JoinHandle<()>>,
         events: Receiver<Event>,
     ) -> App {
-        let Self { metrics, health, partitions, runtime, stop, stop_sidecar, stop_last, .. } = self;
+        let Self {
+            metrics,
+            health,
+            partitions,
+            runtime,
+            stop,
+            stop_sidecar,
+            stop_last,
+            ..
+        } = self;
         let address = sidecar.address();
         App {
             metrics,

@@ -22,11 +22,14 @@ const CREDIT: Duration = Duration::from_secs(1);
 /// The two models that are shown side by side.
 pub const MODELS: (Model, Model) = (Model::LastTouch, Model::Linear);
 
+/// By channel: the credit under each of [`MODELS`], in micros.
+type Credit = Vec<(String, i64, i64)>;
+
 /// Keeps what rates need.
 pub struct Live {
     began: Instant,
     past: VecDeque<(Instant, u64, u64)>,
-    credit: Option<(Instant, Vec<(String, i64, i64)>)>,
+    credit: Option<(Instant, Credit)>,
 }
 
 impl Default for Live {

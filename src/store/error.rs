@@ -109,12 +109,20 @@ mod tests {
 
     #[test]
     fn answers_of_rocksdb_are_told_apart() {
-        let full = of(ErrorKind::IOError, "IO error: No space left on device: While appending to file: 000012.sst");
+        let full = of(
+            ErrorKind::IOError,
+            "IO error: No space left on device: While appending to file: 000012.sst",
+        );
         assert!(matches!(full, Error::NoSpace { .. }) && full.is_fatal());
-        let here =
-            of(ErrorKind::IOError, "IO error: lock hold by current process, acquire time 1 acquiring thread 2: LOCK");
+        let here = of(
+            ErrorKind::IOError,
+            "IO error: lock hold by current process, acquire time 1 acquiring thread 2: LOCK",
+        );
         assert!(matches!(here, Error::Locked { .. }) && !here.is_fatal());
-        let there = of(ErrorKind::IOError, "IO error: While lock file: /data/7/LOCK: Resource temporarily unavailable");
+        let there = of(
+            ErrorKind::IOError,
+            "IO error: While lock file: /data/7/LOCK: Resource temporarily unavailable",
+        );
         assert!(matches!(there, Error::Locked { .. }));
         let rotten = of(ErrorKind::Corruption, "Corruption: block checksum mismatch");
         assert!(matches!(rotten, Error::Corrupt { .. }) && rotten.is_fatal());

@@ -126,7 +126,14 @@ mod tests {
         partitions.publish(3, Arc::clone(&owned));
         let query = partitions.get(3).unwrap();
         let error = partitions.withdraw(3, owned, Duration::from_millis(10)).unwrap_err();
-        assert_eq!(error, Error::InUse { partition: 3, readers: 1, waited_ms: 10 });
+        assert_eq!(
+            error,
+            Error::InUse {
+                partition: 3,
+                readers: 1,
+                waited_ms: 10
+            }
+        );
         assert!(!error.is_fatal());
         assert!(partitions.get(3).is_none(), "hidden all the same");
         drop(query);

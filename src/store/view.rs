@@ -98,12 +98,24 @@ impl<'p> View<'p> {
     }
 
     /// Adds at most `limit` of the user's touchpoints from `from` on to `into`, by time, and says whether there are more.
-    pub fn touchpoints_page(&self, user: UserKey, from: Millis, limit: usize, into: &mut Stored) -> Result<bool, Error> {
+    pub fn touchpoints_page(
+        &self,
+        user: UserKey,
+        from: Millis,
+        limit: usize,
+        into: &mut Stored,
+    ) -> Result<bool, Error> {
         self.page(Key::moment(keys::TOUCHPOINTS, user, from), limit, into)
     }
 
     /// As [`Self::touchpoints_page`], for conversions.
-    pub fn conversions_page(&self, user: UserKey, from: Millis, limit: usize, into: &mut Stored) -> Result<bool, Error> {
+    pub fn conversions_page(
+        &self,
+        user: UserKey,
+        from: Millis,
+        limit: usize,
+        into: &mut Stored,
+    ) -> Result<bool, Error> {
         self.page(Key::moment(keys::CONVERSIONS, user, from), limit, into)
     }
 
@@ -235,7 +247,10 @@ impl<'p> View<'p> {
                 return Ok(key.starts_with(prefix));
             }
             let occurred_at = key.get(keys::PREFIX..keys::PREFIX + TIME).and_then(keys::time_of);
-            into.push(occurred_at.ok_or_else(|| self.corrupt("a key without its time"))?, record);
+            into.push(
+                occurred_at.ok_or_else(|| self.corrupt("a key without its time"))?,
+                record,
+            );
             left -= 1;
             iter.next();
         }

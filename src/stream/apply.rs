@@ -86,7 +86,13 @@ pub fn apply(context: &Context<'_, '_>, batch: &mut Batch, emit: &mut Emit<'_>) 
     for staged in overlay.touchpoints() {
         batch.put_touchpoint(staged.user, staged.occurred_at, overlay.touchpoint_record(staged));
     }
-    let mut work = Work { context, batch, emit, counts: Counts::default(), scratch: Scratch::default() };
+    let mut work = Work {
+        context,
+        batch,
+        emit,
+        counts: Counts::default(),
+        scratch: Scratch::default(),
+    };
     for (user, question) in questions(context) {
         work.answer(user, &question)?;
     }
@@ -147,7 +153,9 @@ impl<'a> Work<'_, 'a, '_, '_> {
             }
             cases.push(case);
         }
-        let Some(span) = Span::of(&cases, self.context.rules) else { return Ok(()) };
+        let Some(span) = Span::of(&cases, self.context.rules) else {
+            return Ok(());
+        };
         let mut stored = Stored::default();
         self.context.view.touchpoints(user, span.from, span.to, &mut stored)?;
         let mut before = decode_all(&stored, span.user_id)?;
@@ -166,7 +174,10 @@ impl<'a> Work<'_, 'a, '_, '_> {
         let mut loaded: BTreeMap<ConversionKey, Loaded> = BTreeMap::new();
         for staged in &question.conversions {
             if let Entry::Vacant(place) = loaded.entry(staged.conversion) {
-                place.insert(Loaded { conversion: view.conversion(user, staged.conversion)?, ..Loaded::default() });
+                place.insert(Loaded {
+                    conversion: view.conversion(user, staged.conversion)?,
+                    ..Loaded::default()
+                });
             }
         }
         self.load_late(user, &question.late, &mut loaded)?;
@@ -185,10 +196,14 @@ impl<'a> Work<'_, 'a, '_, '_> {
         let mut late = late.to_vec();
         late.sort_unstable();
         self.counts.late += late.len() as u64;
-        let (Some(first), Some(last)) = (late.first(), late.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (late.first(), late.last()) else {
+            return Ok(());
+        };
         let lookback = self.context.rules.lookback_ms();
         let mut found = Stored::default();
-        self.context.view.conversions(user, *first, last.saturating_add(lookback), &mut found)?;
+        self.context
+            .view
+            .conversions(user, *first, last.saturating_add(lookback), &mut found)?;
         for (occurred_at, bytes) in found.iter() {
             let oldest = late.partition_point(|t| *t < occurred_at.saturating_sub(lookback));
             if late.get(oldest).is_some_and(|t| *t <= occurred_at) {
@@ -204,17 +219,35 @@ impl<'a> Work<'_, 'a, '_, '_> {
         let rules = self.context.rules;
         let (mut old, mut new) = (Vec::new(), Vec::new());
         if let Some(conversion) = &case.before {
-            row::credit(conversion, &case.adjusted_before, before, rules, &mut self.scratch, &mut old);
+            row::credit(
+                conversion,
+                &case.adjusted_before,
+                before,
+                rules,
+                &mut self.scratch,
+                &mut old,
+            );
         }
         if let Some(conversion) = &case.after {
-            row::credit(conversion, &case.adjusted_after, after, rules, &mut self.scratch, &mut new);
+            row::credit(
+                conversion,
+                &case.adjusted_after,
+                after,
+                rules,
+                &mut self.scratch,
+                &mut new,
+            );
             self.counts.latest_conversion = self.counts.latest_conversion.max(conversion.occurred_at);
         }
         let mut outcome = Ok(());
         delta::diff(&mut old, &mut new, |change| {
             if outcome.is_ok() {
                 fold(self.batch, &change);
-                *if change.after().is_some() { &mut self.counts.upserts } else { &mut self.counts.deletes } += 1;
+                *if change.after().is_some() {
+                    &mut self.counts.upserts
+                } else {
+                    &mut self.counts.deletes
+                } += 1;
                 outcome = (self.emit)(&change);
             }
         });
@@ -235,7 +268,11 @@ impl<'c> Span<'c> {
         let first = conversions().map(|c| c.occurred_at).min()?;
         let to = conversions().map(|c| c.occurred_at).max()?;
         let user_id = conversions().next()?.user_id;
-        Some(Self { user_id, from: first.saturating_sub(rules.lookback_ms()), to })
+        Some(Self {
+            user_id,
+            from: first.saturating_sub(rules.lookback_ms()),
+            to,
+        })
     }
 }
 

@@ -67,7 +67,13 @@ pub struct Owned {
 
 impl Owned {
     /// Opens the state of an assigned partition. `log` must be the log it is assigned from.
-    pub fn open(shared: &store::Shared, dir: &Path, number: u32, log: LogIdentity, engine: &Engine) -> Result<Self, Error> {
+    pub fn open(
+        shared: &store::Shared,
+        dir: &Path,
+        number: u32,
+        log: LogIdentity,
+        engine: &Engine,
+    ) -> Result<Self, Error> {
         let store = Arc::new(store::Partition::open(shared, dir)?);
         Ok(Self {
             number,
@@ -112,10 +118,18 @@ impl Owned {
         let bounds = PerInput::try_from_fn(|input| log.bounds(self.number, input))?;
         let stored = self.store.view().meta()?;
         let meta = stored.as_deref().map(Meta::decode).transpose().map_err(|why| {
-            Error::Refused(format!("partition {}: the state's account cannot be read: {why}", self.number))
+            Error::Refused(format!(
+                "partition {}: the state's account cannot be read: {why}",
+                self.number
+            ))
         })?;
-        let evidence =
-            Evidence { meta: meta.as_ref(), committed: &committed, bounds: &bounds, log: &self.log, rules: &engine.rules };
+        let evidence = Evidence {
+            meta: meta.as_ref(),
+            committed: &committed,
+            bounds: &bounds,
+            log: &self.log,
+            rules: &engine.rules,
+        };
         let plan = match taking::judge(&evidence) {
             Ok(plan) => plan,
             Err(refusal @ Refusal::OffsetsMissing { .. }) if self.may_yet_come(now) => {
@@ -123,7 +137,10 @@ impl Owned {
                 return Ok(());
             }
             Err(refusal) => {
-                observer.notice(Moment::Refused { partition: self.number, refusal: &refusal });
+                observer.notice(Moment::Refused {
+                    partition: self.number,
+                    refusal: &refusal,
+                });
                 return Err(Error::Refused(format!("partition {}: {refusal}", self.number)));
             }
         };
@@ -132,7 +149,9 @@ impl Owned {
     }
 
     fn may_yet_come(&mut self, now: Millis) -> bool {
-        let Phase::Taking { missing_since } = &mut self.phase else { return false };
+        let Phase::Taking { missing_since } = &mut self.phase else {
+            return false;
+        };
         now - *missing_since.get_or_insert(now) < OFFSETS_PATIENCE
     }
 
@@ -149,24 +168,40 @@ impl Owned {
             target = meta.applied;
         }
         let behind = target != meta.applied;
-        let (aside, dead_letters_end) =
-            if behind { log.set_aside(self.number, meta.dead_letters)? } else { (Vec::new(), meta.dead_letters) };
+        let (aside, dead_letters_end) = if behind {
+            log.set_aside(self.number, meta.dead_letters)?
+        } else {
+            (Vec::new(), meta.dead_letters)
+        };
         // The last applied record is read once more, where it is still there, to be compared.
         let expected = PerInput::from_fn(|input| {
-            meta.last.get(input).filter(|_| *meta.applied.get(input) > bounds.get(input).start)
+            meta.last
+                .get(input)
+                .filter(|_| *meta.applied.get(input) > bounds.get(input).start)
         });
         let first = PerInput::from_fn(|input| meta.applied.get(input) - Offset::from(expected.get(input).is_some()));
         log.seek(self.number, first)?;
         self.intake.restart(meta.applied, expected);
         self.intake.hold_from(Some(target));
         if engine.planted.is(Bug::NoReplayBarrier) {
-            self.intake.hold_from(Some(PerInput { touchpoints: Offset::MAX, conversions: target.conversions }));
+            self.intake.hold_from(Some(PerInput {
+                touchpoints: Offset::MAX,
+                conversions: target.conversions,
+            }));
         }
         self.late = LateFilter::new(meta.latest_conversion);
         self.stale_conversions = target.conversions;
         self.meta = meta;
-        let replay = Replay { target, skip: aside.into_iter().collect(), dead_letters_end, replayed: 0 };
-        observer.notice(Moment::ReplayStarted { partition: self.number, left: self.left(&replay) });
+        let replay = Replay {
+            target,
+            skip: aside.into_iter().collect(),
+            dead_letters_end,
+            replayed: 0,
+        };
+        observer.notice(Moment::ReplayStarted {
+            partition: self.number,
+            left: self.left(&replay),
+        });
         self.phase = Phase::Replaying(replay);
         Ok(())
     }
@@ -188,22 +223,34 @@ impl Owned {
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
         self.read(log, limit)?;
-        let Phase::Replaying(replay) = &mut self.phase else { return Ok(false) };
+        let Phase::Replaying(replay) = &mut self.phase else {
+            return Ok(false);
+        };
         let skip = std::mem::take(&mut replay.skip);
         let prepared = self.prepare(log, engine, limit, now, Mode::Replay(&skip), observer)?;
-        let Phase::Replaying(replay) = &mut self.phase else { return Ok(false) };
+        let Phase::Replaying(replay) = &mut self.phase else {
+            return Ok(false);
+        };
         replay.skip = skip;
         if prepared {
             replay.replayed += self.prepared.taken as u64;
             self.write(log, true, observer)?;
         }
-        let Phase::Replaying(replay) = &self.phase else { return Ok(true) };
+        let Phase::Replaying(replay) = &self.phase else {
+            return Ok(true);
+        };
         let left = self.left(replay);
         if left > 0 || self.intake.is_unproved() {
-            observer.notice(Moment::Replaying { partition: self.number, left });
+            observer.notice(Moment::Replaying {
+                partition: self.number,
+                left,
+            });
             return Ok(prepared);
         }
-        observer.notice(Moment::Live { partition: self.number, replayed: replay.replayed });
+        observer.notice(Moment::Live {
+            partition: self.number,
+            replayed: replay.replayed,
+        });
         self.meta.dead_letters = replay.dead_letters_end;
         self.intake.hold_from(None);
         self.phase = Phase::Live;
@@ -227,7 +274,10 @@ impl Owned {
         match self.intake.fill(log, self.number, limit)? {
             None => Ok(()),
             Some(differs) => {
-                let refusal = Refusal::RecordDiffers { input: differs.input, offset: differs.offset };
+                let refusal = Refusal::RecordDiffers {
+                    input: differs.input,
+                    offset: differs.offset,
+                };
                 Err(Error::Refused(format!("partition {}: {refusal}", self.number)))
             }
         }
@@ -243,7 +293,15 @@ impl Owned {
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
         let partition = self.number;
-        let Self { store, intake, late, log: identity, prepared, most, .. } = self;
+        let Self {
+            store,
+            intake,
+            late,
+            log: identity,
+            prepared,
+            most,
+            ..
+        } = self;
         *most = most.saturating_mul(2).clamp(1, limit.records);
         prepared.taken = 0;
         let mut count = intake.pick(log, partition, *most, now);
@@ -251,13 +309,22 @@ impl Owned {
             return Ok(false);
         }
         let view = store.view();
-        let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
+        let source = Source {
+            intake,
+            view: &view,
+            late,
+            partition,
+            partitions: identity.partitions,
+        };
         loop {
             match prepared.fill(engine, &source, count, mode) {
                 Ok(()) => return Ok(prepared.taken > 0),
                 Err(Trouble::Halve { panicked }) => {
                     if panicked {
-                        observer.notice(Moment::Panicked { partition, records: count });
+                        observer.notice(Moment::Panicked {
+                            partition,
+                            records: count,
+                        });
                     }
                     count = (count / 2).max(1);
                     *most = count;
@@ -279,7 +346,11 @@ impl Owned {
         if engine.planted.is(Bug::OffsetsLeftOut) {
             next.conversions = self.stale_conversions;
         }
-        PartitionOffsets { partition: self.number, next, metadata: meta.stamp().encode() }
+        PartitionOffsets {
+            partition: self.number,
+            next,
+            metadata: meta.stamp().encode(),
+        }
     }
 
     /// Produces what the prepared batch says: its rows, and its dead letters whole.
@@ -288,12 +359,31 @@ impl Owned {
         let partition = self.number;
         let mut row = |log: &mut L, key: &[u8], value: Option<&[u8]>| {
             produced += 1;
-            log.produce(Outgoing { output: Output::Attributions, partition, key: Some(key), value, headers: &[] })
+            log.produce(Outgoing {
+                output: Output::Attributions,
+                partition,
+                key: Some(key),
+                value,
+                headers: &[],
+            })
         };
         if self.prepared.giant {
-            let Self { store, intake, late, log: identity, prepared, .. } = &mut *self;
+            let Self {
+                store,
+                intake,
+                late,
+                log: identity,
+                prepared,
+                ..
+            } = &mut *self;
             let view = store.view();
-            let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
+            let source = Source {
+                intake,
+                view: &view,
+                late,
+                partition,
+                partitions: identity.partitions,
+            };
             let outcome = prepared.apply_giant(engine, &source, &mut |key, value| row(log, key, value));
             outcome.map_err(|error| match error {
                 apply::Error::Log(error) => error,
@@ -304,7 +394,12 @@ impl Owned {
             row(log, key, value)?;
         }
         for dead in &self.prepared.dead {
-            if let Some(record) = self.intake.picks().get(dead.pick).and_then(|pick| self.intake.record(*pick)) {
+            if let Some(record) = self
+                .intake
+                .picks()
+                .get(dead.pick)
+                .and_then(|pick| self.intake.record(*pick))
+            {
                 produced += 1;
                 dead_letter::produce(log, partition, &record, &dead.fault, room)?;
             }
@@ -314,12 +409,7 @@ impl Owned {
 
     /// Writes the prepared batch, with the offsets it covers, and moves on. Called when its transaction has committed,
     /// or when it is a replay.
-    pub fn write(
-        &mut self,
-        log: &impl TopicLog,
-        suppressed: bool,
-        observer: &mut impl Observer,
-    ) -> Result<(), Error> {
+    pub fn write(&mut self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) -> Result<(), Error> {
         let meta = self.prepared.advance(&self.meta, &self.intake);
         self.prepared.batch.set_meta(&meta.encode());
         self.store.write(&mut self.prepared.batch)?;
@@ -334,9 +424,19 @@ impl Owned {
     fn report(&self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) {
         if !suppressed {
             for dead in &self.prepared.dead {
-                if let Some(record) = self.intake.picks().get(dead.pick).and_then(|pick| self.intake.record(*pick)) {
+                if let Some(record) = self
+                    .intake
+                    .picks()
+                    .get(dead.pick)
+                    .and_then(|pick| self.intake.record(*pick))
+                {
                     let (input, offset) = (record.head.input, record.head.offset);
-                    observer.notice(Moment::SetAside { partition: self.number, input, offset, fault: &dead.fault });
+                    observer.notice(Moment::SetAside {
+                        partition: self.number,
+                        input,
+                        offset,
+                        fault: &dead.fault,
+                    });
                 }
             }
         }

@@ -53,7 +53,13 @@ impl Answer {
     /// The answer for no events.
     pub fn new(rules: Rules) -> Self {
         let (users, dirty, rows) = (BTreeMap::new(), BTreeSet::new(), Rows::new());
-        Self { rules, users, dirty, rows, scratch: Scratch::default() }
+        Self {
+            rules,
+            users,
+            dirty,
+            rows,
+            scratch: Scratch::default(),
+        }
     }
 
     /// Adds an event to the set.
@@ -72,7 +78,10 @@ impl Answer {
                 let user = self.user(&order.user_id);
                 match &order.adjusts {
                     None => {
-                        let kept = user.conversions.entry(order.event_id.clone()).or_insert_with(|| order.clone());
+                        let kept = user
+                            .conversions
+                            .entry(order.event_id.clone())
+                            .or_insert_with(|| order.clone());
                         if order.conversion() > kept.conversion() {
                             *kept = order.clone();
                         }
@@ -126,7 +135,10 @@ impl Answer {
     /// How many adjustments have no conversion to adjust.
     pub fn waiting(&self) -> i64 {
         let of_user = |user: &User| -> usize {
-            let without = user.adjustments.iter().filter(|(id, _)| !user.conversions.contains_key(*id));
+            let without = user
+                .adjustments
+                .iter()
+                .filter(|(id, _)| !user.conversions.contains_key(*id));
             without.map(|(_, said)| said.len()).sum()
         };
         self.users.values().map(of_user).sum::<usize>() as i64
@@ -139,7 +151,11 @@ impl User {
         journey.sort_by_key(|touch| (touch.occurred_at, touch.event_id.as_bytes()));
         for order in self.conversions.values() {
             let said = self.adjustments.get(&order.event_id);
-            let adjustments: Vec<_> = said.into_iter().flat_map(BTreeMap::values).map(Order::adjustment).collect();
+            let adjustments: Vec<_> = said
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .map(Order::adjustment)
+                .collect();
             let mut rows = Vec::new();
             row::credit(&order.conversion(), &adjustments, &journey, rules, scratch, &mut rows);
             for row in &rows {
@@ -149,7 +165,10 @@ impl User {
                 add(&mut self.sums, row);
                 news.truncated |= row.truncated;
                 news.unattributed |= row.touchpoint_id.is_empty();
-                assert!(into.insert(key.clone(), value).is_none(), "two rows of one key in the answer");
+                assert!(
+                    into.insert(key.clone(), value).is_none(),
+                    "two rows of one key in the answer"
+                );
                 self.keys.push(key);
             }
             if !rows.is_empty() {
@@ -169,8 +188,18 @@ fn add(sums: &mut Sums, row: &Row<'_>) {
     for (dimension, name) in names {
         let unattributed = row.touchpoint_id.is_empty();
         let currency = row.currency.map(str::to_owned);
-        let cell = (row.model, dimension, bucket, name.map(str::to_owned), unattributed, currency);
+        let cell = (
+            row.model,
+            dimension,
+            bucket,
+            name.map(str::to_owned),
+            unattributed,
+            currency,
+        );
         let sum = sums.entry(cell).or_default();
-        *sum = (sum.0 + i128::from(row.credit_micros), sum.1 + i128::from(row.credited_micros));
+        *sum = (
+            sum.0 + i128::from(row.credit_micros),
+            sum.1 + i128::from(row.credited_micros),
+        );
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tributary::store;
 use tributary::topics::embedded::Member;
 use tributary::topics::{
-    Assignment, Bounds, Committed, Error, Input, Limit, LogIdentity, Offset, Offsets, Outgoing, Output, PerInput, Receipt,
-    Records, TopicLog,
+    Assignment, Bounds, Committed, Error, Input, Limit, LogIdentity, Offset, Offsets, Outgoing, Output, PerInput,
+    Receipt, Records, TopicLog,
 };
 
 use crate::plan::Faults;
@@ -143,7 +143,15 @@ impl SimLog {
                 match stage.ledger.commit(offsets) {
                     Err(what) => stage.violate(what),
                     Ok(entry) => {
-                        stage.say(self.who, format!("commits {} {} rows {} letters", text.join(" "), entry.rows, entry.letters));
+                        stage.say(
+                            self.who,
+                            format!(
+                                "commits {} {} rows {} letters",
+                                text.join(" "),
+                                entry.rows,
+                                entry.letters
+                            ),
+                        );
                         let giant = self.is_giant(offsets);
                         self.life.unwritten.set(entry.partitions);
                         let met = [
@@ -156,7 +164,9 @@ impl SimLog {
                             (Situation::TwoPartitions, text.len() > 1),
                             (Situation::Keepalive, entry.moved == 0 && text.len() == 1),
                         ];
-                        met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| stage.meet(situation));
+                        met.into_iter()
+                            .filter(|(_, met)| *met)
+                            .for_each(|(situation, _)| stage.meet(situation));
                     }
                 }
                 for of in offsets.iter() {
@@ -166,7 +176,11 @@ impl SimLog {
             Err(error) => {
                 stage.say(self.who, format!("does not commit {}: {error}", text.join(" ")));
                 if matches!(error, Error::Fenced(_)) {
-                    let zombie = if self.zombie { Situation::ZombieFenced } else { Situation::StolenFenced };
+                    let zombie = if self.zombie {
+                        Situation::ZombieFenced
+                    } else {
+                        Situation::StolenFenced
+                    };
                     stage.meet(zombie);
                 } else {
                     stage.violate(format!("a commit fails: {error}"));
@@ -194,8 +208,13 @@ impl SimLog {
             _ => {
                 self.say("loses an answer: undecided".into());
                 let mut stage = self.scene.borrow_mut();
-                offsets.iter().for_each(|of| drop(stage.undecided.insert(of.partition, self.who)));
-                self.undecided = Some(Undecided { offsets: offsets.clone(), applied: fate == 2 });
+                offsets
+                    .iter()
+                    .for_each(|of| drop(stage.undecided.insert(of.partition, self.who)));
+                self.undecided = Some(Undecided {
+                    offsets: offsets.clone(),
+                    applied: fate == 2,
+                });
             }
         }
         Error::Unknown("the answer was lost".into())
@@ -203,7 +222,9 @@ impl SimLog {
 
     /// Decides what was undecided.
     fn decide(&mut self) {
-        let Some(Undecided { offsets, applied }) = self.undecided.take() else { return };
+        let Some(Undecided { offsets, applied }) = self.undecided.take() else {
+            return;
+        };
         if applied {
             if self.apply(&offsets).is_ok() {
                 self.meet(Situation::UndecidedApplied);
@@ -276,13 +297,22 @@ impl TopicLog for SimLog {
 
     fn committed(&mut self, partition: u32) -> Result<PerInput<Option<Committed>>, Error> {
         self.enter("committed")?;
-        if self.scene.borrow().undecided.get(&partition).is_some_and(|of| *of != self.who) {
+        if self
+            .scene
+            .borrow()
+            .undecided
+            .get(&partition)
+            .is_some_and(|of| *of != self.who)
+        {
             self.meet(Situation::UndecidedAsked);
             return Err(Error::Unreachable("a transaction is undecided".into()));
         }
         let now = self.scene.borrow().now();
         let may = now - self.missing_since.unwrap_or(now) < MISSING;
-        let has_state = self.partitions.get(partition).is_some_and(|open| applied(&open).is_some());
+        let has_state = self
+            .partitions
+            .get(partition)
+            .is_some_and(|open| applied(&open).is_some());
         if may && has_state && self.strikes(|faults| faults.missing) {
             self.missing_since.get_or_insert(now);
             self.meet(Situation::OffsetsMissing);

@@ -49,7 +49,16 @@ impl Process {
         let count = scene.borrow().plan.processes[number];
         let partitions = Arc::new(store::Partitions::new());
         let (scene, shared) = (Rc::clone(scene), shared.clone());
-        Self { number, count, scene, shared, disks: 0, planted, partitions, workers: Vec::new() }
+        Self {
+            number,
+            count,
+            scene,
+            shared,
+            disks: 0,
+            planted,
+            partitions,
+            workers: Vec::new(),
+        }
     }
 
     /// Whether it runs.
@@ -78,7 +87,14 @@ impl Process {
             };
             let life = Rc::new(Life::default());
             let who = (self.number, number);
-            let of = || (Rc::clone(&self.scene), who, Arc::clone(&self.partitions), Rc::clone(&life));
+            let of = || {
+                (
+                    Rc::clone(&self.scene),
+                    who,
+                    Arc::clone(&self.partitions),
+                    Rc::clone(&life),
+                )
+            };
             let (scene, who, partitions, shared_life) = of();
             let log = SimLog::new(broker.join(&self.name(number)), scene, who, partitions, shared_life);
             let (scene, who, partitions, shared_life) = of();
@@ -106,7 +122,9 @@ impl Process {
 
     /// Lets a worker take a turn.
     pub fn turn(&mut self, number: usize) -> Turned {
-        let Some(Running { worker, life }) = self.workers.get_mut(number) else { return Turned::On(Vec::new()) };
+        let Some(Running { worker, life }) = self.workers.get_mut(number) else {
+            return Turned::On(Vec::new());
+        };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.turn(Duration::ZERO)));
         match outcome {
             _ if life.dead.get() => {
@@ -114,16 +132,23 @@ impl Process {
                 return Turned::Died;
             }
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => self.scene.borrow_mut().violate(format!("worker {} ends: {error}", self.name(number))),
+            Ok(Err(error)) => self
+                .scene
+                .borrow_mut()
+                .violate(format!("worker {} ends: {error}", self.name(number))),
             Err(panic) if panic.is::<Death>() => {}
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                self.scene.borrow_mut().violate(format!("worker {} panics: {text:?}", self.name(number)));
+                self.scene
+                    .borrow_mut()
+                    .violate(format!("worker {} panics: {text:?}", self.name(number)));
             }
         }
         self.scene.borrow_mut().never_ahead(&self.partitions);
-        let Some(Running { life, .. }) = self.workers.get(number) else { return Turned::Died };
+        let Some(Running { life, .. }) = self.workers.get(number) else {
+            return Turned::Died;
+        };
         // The engine only starts a flush; whether it has ended when the process dies must not be left to chance.
         for partition in life.flushed.take() {
             if let Some(open) = self.partitions.get(partition) {
@@ -156,7 +181,10 @@ impl Process {
             let mut stage = self.scene.borrow_mut();
             if durable != memory {
                 stage.meet(Situation::MemoryLost);
-                stage.say((self.number, 0), format!("p{number}: memory lost, it had {:?}", applied(&open)));
+                stage.say(
+                    (self.number, 0),
+                    format!("p{number}: memory lost, it had {:?}", applied(&open)),
+                );
             } else if keep {
                 stage.meet(Situation::MemoryKept);
             }
@@ -178,12 +206,16 @@ impl Process {
         for (number, Running { worker, life }) in workers.iter_mut().enumerate() {
             let closed = worker.close();
             if let Err(error) = closed {
-                self.scene.borrow_mut().violate(format!("worker {} cannot close: {error}", self.name(number)));
+                self.scene
+                    .borrow_mut()
+                    .violate(format!("worker {} cannot close: {error}", self.name(number)));
             }
             assert!(!life.dead.get());
         }
         if !self.partitions.all().is_empty() {
-            self.scene.borrow_mut().violate("a stopped process still shows partitions".into());
+            self.scene
+                .borrow_mut()
+                .violate("a stopped process still shows partitions".into());
         }
         drop(workers);
         let mut stage = self.scene.borrow_mut();
@@ -201,7 +233,10 @@ impl Process {
 
     /// The partitions that a worker answers live.
     pub fn live(&self, number: usize) -> Vec<u32> {
-        self.workers.get(number).map(|running| running.worker.live().collect()).unwrap_or_default()
+        self.workers
+            .get(number)
+            .map(|running| running.worker.live().collect())
+            .unwrap_or_default()
     }
 }
 

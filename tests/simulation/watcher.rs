@@ -54,7 +54,13 @@ pub struct Watcher {
 impl Watcher {
     /// The observer of `who`.
     pub fn new(scene: Scene, who: Who, partitions: Arc<store::Partitions>, life: Rc<Life>) -> Self {
-        Self { scene, who, partitions, life, replays: BTreeMap::new() }
+        Self {
+            scene,
+            who,
+            partitions,
+            life,
+            replays: BTreeMap::new(),
+        }
     }
 
     fn meet(&self, situation: Situation) {
@@ -97,7 +103,9 @@ impl Watcher {
                 (Situation::OlderFolder, applied.is_some() && other),
                 (Situation::ReadAfterTrim, stage.trimmed[partition as usize]),
             ];
-            met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| stage.met.meet(situation));
+            met.into_iter()
+                .filter(|(_, met)| *met)
+                .for_each(|(situation, _)| stage.met.meet(situation));
         }
         self.replays.insert(partition, replay);
     }
@@ -105,14 +113,21 @@ impl Watcher {
     fn live(&mut self, partition: u32, replayed: u64) {
         self.say(format!("p{partition}: live, {replayed} replayed"));
         self.life.went_live.borrow_mut().push(partition);
-        let Some(replay) = self.replays.remove(&partition) else { return };
+        let Some(replay) = self.replays.remove(&partition) else {
+            return;
+        };
         let met = [
-            (Situation::ReplayOfBoth, replay.records.touchpoints > 0 && replay.records.conversions > 0),
+            (
+                Situation::ReplayOfBoth,
+                replay.records.touchpoints > 0 && replay.records.conversions > 0,
+            ),
             (Situation::ReplayInSteps, replay.batches > 1),
             (Situation::ReplaySkips, replay.skips),
             (Situation::PanicReplayed, replay.skips_panic),
         ];
-        met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| self.meet(situation));
+        met.into_iter()
+            .filter(|(_, met)| *met)
+            .for_each(|(situation, _)| self.meet(situation));
     }
 
     fn batch(&mut self, report: &BatchReport) {
@@ -146,13 +161,22 @@ impl Watcher {
             (Situation::ConflictingConversion, counts.conflicting_conversions > 0),
             (Situation::ConflictingAdjustment, counts.conflicting_adjustments > 0),
             (Situation::Duplicate, counts.duplicates > 0),
-            (Situation::Late, counts.late > 0 && counts.upserts > 0 && report.records.conversions == 0),
+            (
+                Situation::Late,
+                counts.late > 0 && counts.upserts > 0 && report.records.conversions == 0,
+            ),
             (Situation::Misplaced, report.misplaced > 0),
         ];
-        met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| self.meet(situation));
+        met.into_iter()
+            .filter(|(_, met)| *met)
+            .for_each(|(situation, _)| self.meet(situation));
         let unwritten = self.life.unwritten.get().saturating_sub(1);
         self.life.unwritten.set(unwritten);
-        self.may_die(if unwritten > 0 { Situation::CrashBetweenWrites } else { Situation::CrashAfterWrite });
+        self.may_die(if unwritten > 0 {
+            Situation::CrashBetweenWrites
+        } else {
+            Situation::CrashAfterWrite
+        });
     }
 }
 

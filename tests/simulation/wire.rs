@@ -39,8 +39,13 @@ fn time(dice: &mut Dice, at: Millis) -> String {
     }
     let offset = *dice.pick(&[0, 7_200, -19_800]);
     let zone = chrono::FixedOffset::east_opt(offset).unwrap();
-    let moment = chrono::DateTime::from_timestamp_millis(at).unwrap().with_timezone(&zone);
-    format!("\"{}\"", moment.format(*dice.pick(&["%Y-%m-%dT%H:%M:%S%.3f%:z", "%Y-%m-%dT%H:%M:%S%.3f999%:z"])))
+    let moment = chrono::DateTime::from_timestamp_millis(at)
+        .unwrap()
+        .with_timezone(&zone);
+    format!(
+        "\"{}\"",
+        moment.format(*dice.pick(&["%Y-%m-%dT%H:%M:%S%.3f%:z", "%Y-%m-%dT%H:%M:%S%.3f999%:z"]))
+    )
 }
 
 /// Every character as its UTF-16 escapes.
@@ -64,17 +69,26 @@ pub fn spoil(dice: &mut Dice, written: &mut Written) -> &'static str {
             (Some(value), "key")
         }
         3 => (None, "value"),
-        4 => (Some(with(&text, "occurred_at", &(written.logged_at + 600_001).to_string())), "occurred_at"),
+        4 => (
+            Some(with(&text, "occurred_at", &(written.logged_at + 600_001).to_string())),
+            "occurred_at",
+        ),
         5 => (Some(with(&text, "occurred_at", "946684799999")), "occurred_at"),
         6 => (Some(with(&text, "occurred_at", "1.7e12")), "occurred_at"),
         7 => (Some(with(&text, "occurred_at", "null")), "occurred_at"),
         8 => (Some(with(&text, "event_id", "\"\"")), "event_id"),
-        9 => (Some(with(&text, "event_id", &format!("\"{}\"", "é".repeat(65)))), "event_id"),
+        9 => (
+            Some(with(&text, "event_id", &format!("\"{}\"", "é".repeat(65)))),
+            "event_id",
+        ),
         10 => (Some(with(&text, "event_id", "7")), "event_id"),
         11 => (Some(with(&text, "user_id", "\"a\\u0000b\"")), "user_id"),
         12 => (Some(with(&text, "currency", "\"eur\"")), "currency"),
         13 => (Some([value.as_slice(), b" {}"].concat()), ""),
-        14 => (Some([&value[..value.len() - 1], b",\"event_id\":\"again\"}"].concat()), "event_id"),
+        14 => (
+            Some([&value[..value.len() - 1], b",\"event_id\":\"again\"}"].concat()),
+            "event_id",
+        ),
         15 => (Some([b"\xff".as_slice(), &value].concat()), ""),
         16 => (Some(format!("[{text}]").into_bytes()), ""),
         _ => (Some(Vec::new()), ""),
@@ -85,7 +99,9 @@ pub fn spoil(dice: &mut Dice, written: &mut Written) -> &'static str {
 
 /// The object with another value of one field.
 fn with(text: &str, name: &str, spelled: &str) -> Vec<u8> {
-    let Value::Object(mut fields) = serde_json::from_str(text).unwrap() else { return Vec::new() };
+    let Value::Object(mut fields) = serde_json::from_str(text).unwrap() else {
+        return Vec::new();
+    };
     fields.remove(name);
     let rest = Value::Object(fields).to_string();
     format!("{{\"{name}\":{spelled},{}", &rest[1..]).into_bytes()

@@ -51,8 +51,16 @@ pub fn run(seed: u64, planted: Planted) -> Result<Summary, Failure> {
     world.processes.iter_mut().for_each(Process::bury);
     let stage = world.scene.borrow();
     match outcome.and(stage.violation.clone().map_or(Ok(()), Err)) {
-        Ok(()) => Ok(Summary { hash: stage.trace.hash(), met: stage.met, records: world.produced }),
-        Err(what) => Err(Failure { seed, what, trace: stage.trace.tail() }),
+        Ok(()) => Ok(Summary {
+            hash: stage.trace.hash(),
+            met: stage.met,
+            records: world.produced,
+        }),
+        Err(what) => Err(Failure {
+            seed,
+            what,
+            trace: stage.trace.tail(),
+        }),
     }
 }
 
@@ -90,12 +98,23 @@ impl World {
         let place = Place::Memory(rocksdb::Env::mem_env().unwrap());
         let broker = Broker::open(&place, &settings).unwrap();
         let scene = Stage::new(&plan, Arc::clone(&broker));
-        let budget = Budget { lose_unflushed_on_close: true, ..Budget::default() };
+        let budget = Budget {
+            lose_unflushed_on_close: true,
+            ..Budget::default()
+        };
         let shared = store::Shared::in_memory(&budget).unwrap();
         let process = |number| Process::new(number, &scene, &shared, planted);
         let processes = (0..plan.processes.len()).map(process).collect();
         let dice = Dice::new(plan.seed, 3);
-        Self { producers: Producers::new(&plan), scene, broker, dice, processes, produced: 0, plan }
+        Self {
+            producers: Producers::new(&plan),
+            scene,
+            broker,
+            dice,
+            processes,
+            produced: 0,
+            plan,
+        }
     }
 
     /// The life of the world: everything that may happen.
@@ -168,7 +187,10 @@ impl World {
             book.written.get_mut(written.input).push(written);
             self.produced += 1;
         }
-        self.scene.borrow_mut().trace.say(format!("{count} records are written"));
+        self.scene
+            .borrow_mut()
+            .trace
+            .say(format!("{count} records are written"));
     }
 
     fn workers(&self) -> Vec<(usize, usize)> {
@@ -191,7 +213,11 @@ impl World {
         if let Turned::On(live) = self.processes[process].turn(worker) {
             for partition in live {
                 self.scene.borrow_mut().lost_disk[process] = false;
-                let checked = check::state(&mut self.scene.borrow_mut(), &self.processes[process].partitions, partition);
+                let checked = check::state(
+                    &mut self.scene.borrow_mut(),
+                    &self.processes[process].partitions,
+                    partition,
+                );
                 if let Err(what) = checked {
                     self.scene.borrow_mut().violate(what);
                 }
@@ -218,7 +244,10 @@ impl World {
             self.broker.assign(partition, &name).unwrap();
         }
         let how = if planned { "is handed over" } else { "is given" };
-        self.scene.borrow_mut().trace.say(format!("p{partition} {how} to {name}"));
+        self.scene
+            .borrow_mut()
+            .trace
+            .say(format!("p{partition} {how} to {name}"));
     }
 
     fn stop(&mut self) {
@@ -234,7 +263,9 @@ impl World {
     }
 
     fn start(&mut self) {
-        let down: Vec<usize> = (0..self.processes.len()).filter(|number| !self.processes[*number].is_up()).collect();
+        let down: Vec<usize> = (0..self.processes.len())
+            .filter(|number| !self.processes[*number].is_up())
+            .collect();
         if down.is_empty() {
             return;
         }
@@ -276,7 +307,9 @@ impl World {
             return;
         }
         for (number, open) in self.processes[0].partitions.all() {
-            let Some(durable) = open.durable_meta().unwrap() else { continue };
+            let Some(durable) = open.durable_meta().unwrap() else {
+                continue;
+            };
             let durable = tributary::stream::meta::Meta::decode(&durable).unwrap();
             for input in Input::ALL {
                 let start = self.broker.trim(input, number, *durable.applied.get(input)).unwrap();
@@ -286,7 +319,9 @@ impl World {
                     stage.meet(Situation::Trimmed);
                 }
             }
-            self.broker.trim(Topic::DeadLetter, number, durable.dead_letters).unwrap();
+            self.broker
+                .trim(Topic::DeadLetter, number, durable.dead_letters)
+                .unwrap();
         }
     }
 
@@ -304,14 +339,22 @@ impl World {
         for partition in 0..self.plan.partitions {
             self.check_owner(partition)?;
         }
-        if self.plan.seed.is_multiple_of(4) { self.once_more() } else { Ok(()) }
+        if self.plan.seed.is_multiple_of(4) {
+            self.once_more()
+        } else {
+            Ok(())
+        }
     }
 
     /// A restart after the end says nothing: nothing has changed.
     fn once_more(&mut self) -> Result<(), String> {
         let ends = self.broker.ends(Topic::Attributions);
         for process in &mut self.processes {
-            if self.dice.chance(500) { process.stop() } else { process.die() }
+            if self.dice.chance(500) {
+                process.stop()
+            } else {
+                process.die()
+            }
             process.start();
         }
         self.drain()?;
@@ -335,7 +378,10 @@ impl World {
                 return Ok(());
             }
         }
-        Err(format!("does not come to rest: {}", self.waits_for().unwrap_or_default()))
+        Err(format!(
+            "does not come to rest: {}",
+            self.waits_for().unwrap_or_default()
+        ))
     }
 
     fn waits_for(&self) -> Option<String> {
@@ -345,10 +391,15 @@ impl World {
             let book = stage.ledger.book(partition);
             let ends = PerInput::from_fn(|input| book.end(input));
             if book.committed != ends {
-                return Some(format!("partition {partition} of {owners:?} is committed to {:?} of {ends:?}", book.committed));
+                return Some(format!(
+                    "partition {partition} of {owners:?} is committed to {:?} of {ends:?}",
+                    book.committed
+                ));
             }
             let owner = self.owner(partition);
-            owner.is_none().then(|| format!("partition {partition} is live nowhere, assigned {owners:?}"))
+            owner
+                .is_none()
+                .then(|| format!("partition {partition} is live nowhere, assigned {owners:?}"))
         })
     }
 
@@ -365,11 +416,16 @@ impl World {
     fn check_owner(&self, partition: u32) -> Result<(), String> {
         let owner = self.owner(partition).ok_or("nobody owns a partition")?;
         let partitions = &self.processes[owner].partitions;
-        let open = partitions.get(partition).ok_or("the state of a live partition is not open")?;
+        let open = partitions
+            .get(partition)
+            .ok_or("the state of a live partition is not open")?;
         let mut stage = self.scene.borrow_mut();
         let ends = PerInput::from_fn(|input| stage.ledger.book(partition).end(input));
         if applied(&open).is_some_and(|applied| applied != ends) {
-            return Err(format!("partition {partition} has applied {:?} of {ends:?}", applied(&open)));
+            return Err(format!(
+                "partition {partition} has applied {:?} of {ends:?}",
+                applied(&open)
+            ));
         }
         check::state(&mut stage, partitions, partition)
     }

@@ -71,13 +71,16 @@ pub fn run(config: &Config, repair: bool, report: &mut Report<'_>) -> Result<Fou
     }
 }
 
+/// Calls back with the key and value of every row of a partition of the output topic.
+type Compacted<'c> = dyn FnMut(u32, &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Error> + 'c;
+
 struct Check<'c, 'r> {
     config: &'c Config,
     rules: Rules,
     format: RowFormat,
     repair: bool,
     /// Hands out the rows of a partition of the output topic.
-    compacted: &'c mut dyn FnMut(u32, &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Error>,
+    compacted: &'c mut Compacted<'c>,
     report: &'c mut Report<'r>,
 }
 
