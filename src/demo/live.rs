@@ -34,9 +34,10 @@ pub struct Live {
 
 impl Default for Live {
     fn default() -> Self {
+        let now = Instant::now();
         Self {
-            began: Instant::now(),
-            past: VecDeque::new(),
+            began: now,
+            past: VecDeque::from([(now, 0, 0)]),
             credit: None,
         }
     }
@@ -176,7 +177,6 @@ mod tests {
     #[test]
     fn rates_are_over_the_last_seconds() {
         let mut live = Live::default();
-        live.rates(0, 0);
         std::thread::sleep(Duration::from_millis(50));
         let (events, rows) = live.rates(100, 10);
         assert!(events > 200.0 && events <= 2_000.0, "{events}");
