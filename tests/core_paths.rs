@@ -176,6 +176,7 @@ fn a_touchpoint_without_a_channel_is_other() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // one table, read from top to bottom
 fn of_conflicting_duplicates_the_greater_counts_field_by_field() {
     let plain = touch("a", 1);
     let greater = [

@@ -241,7 +241,7 @@ impl Prepared {
         &mut self,
         engine: &Engine,
         source: &Source<'_, '_>,
-        produce: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), crate::topics::Error>,
+        produce: &mut Produce<'_>,
     ) -> Result<(), apply::Error> {
         let mut record = Vec::new();
         let context = source.context(engine, &self.overlay);
@@ -303,6 +303,9 @@ impl Prepared {
         }
     }
 }
+
+/// Takes a row's key, and its value unless it deletes.
+pub type Produce<'p> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), crate::topics::Error> + 'p;
 
 /// Where a batch comes from.
 pub struct Source<'a, 'v> {

@@ -106,7 +106,7 @@ impl Member {
         loop {
             self.serve()?;
             let changes = self.changes()?;
-            let ready = fresh && self.flows.values().any(|flow| flow.queue.len() > 0);
+            let ready = fresh && self.flows.values_mut().any(|flow| flow.queue.ready());
             if !changes.is_empty() || ready {
                 return Ok(changes);
             }

@@ -21,7 +21,6 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
-use rdkafka::util::Timeout;
 
 use super::super::{Error, Outgoing, Output, Receipt};
 use super::errors::{self, number};
@@ -169,7 +168,7 @@ impl Producers {
         loop {
             match self
                 .client()?
-                .send_offsets_to_transaction(offsets, member, Timeout::Never)
+                .send_offsets_to_transaction(offsets, member, self.settings.timeouts.transaction)
             {
                 Ok(()) => break,
                 Err(error) => match judge(&error) {
@@ -178,8 +177,12 @@ impl Producers {
                 },
             }
         }
+        // A record that cannot be delivered fails when the transaction's time is over; the rest is for telling so.
+        let patience = self.settings.timeouts.transaction + Duration::from_secs(5);
         let client = self.client()?;
-        while !queues::flushed(client.client(), Duration::from_secs(1)) {}
+        if !queues::flushed(client.client(), patience.saturating_sub(started.elapsed())) {
+            return Err(self.give_up(Verdict::Broken, "delivery: not done in time".into()));
+        }
         if let Some(reason) = client.client().context().take_undelivered() {
             return Err(self.give_up(Verdict::Abort, format!("delivery: {reason}")));
         }
@@ -189,9 +192,13 @@ impl Producers {
     /// Asks for the end of the transaction. Before this nothing of it was in the log; after it only success is certain.
     fn end(&mut self, started: Instant) -> Result<Receipt, Error> {
         let slow = self.settings.socket_timeout() / 2;
+        // Asked again for as long as it may make a difference. After that the broker has decided one way or the other, and a
+        // new producer finds out: waiting on would only hide that nothing moves.
+        let deadline = Instant::now() + self.settings.timeouts.transaction * 2;
         let outcome = loop {
-            match self.client()?.commit_transaction(Timeout::Never) {
-                Err(error) if judge(&error) == Verdict::Again => pause(),
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client()?.commit_transaction(left) {
+                Err(error) if judge(&error) == Verdict::Again && !left.is_zero() => pause(),
                 outcome => break outcome,
             }
         };
@@ -235,12 +242,15 @@ impl Producers {
         if !self.open {
             return Ok(());
         }
+        let deadline = Instant::now() + self.settings.timeouts.request;
         loop {
-            match self.client()?.abort_transaction(Timeout::Never) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client()?.abort_transaction(left) {
                 Ok(()) => break,
-                Err(error) if judge(&error) == Verdict::Again => pause(),
+                Err(error) if judge(&error) == Verdict::Again && !left.is_zero() => pause(),
                 Err(error) => {
-                    // The next producer of this id aborts it as it starts.
+                    // The next producer of this id aborts it as it starts. (An abort without a limit may never return: seen
+                    // after a broker was killed under a transaction.)
                     tracing::warn!(%error, "abort failed: new producer");
                     self.slot().renew = true;
                     break;

@@ -125,6 +125,15 @@ impl<C: ConsumerContext> Queue<C> {
         self.ahead.len() + unsafe { sys::rd_kafka_queue_length(self.handle.as_ptr()) }
     }
 
+    /// Whether there is a message. What waits may also be a mark of librdkafka's own, left by an assignment: that is taken out,
+    /// for the wake-up tells of first entries only.
+    pub(super) fn ready(&mut self) -> bool {
+        if self.ahead.is_empty() && self.len() > 0 {
+            self.refill(1, Duration::ZERO);
+        }
+        !self.ahead.is_empty()
+    }
+
     /// The next message, waiting up to `wait` for it. Takes up to `most` at once from librdkafka.
     pub(super) fn next(&mut self, most: usize, wait: Duration) -> Option<Message> {
         if self.ahead.is_empty() {
