@@ -18,41 +18,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("query", &["codec", "core", "store", "topics"]),
     ("replay", &["codec", "core"]),
     ("stream", &["codec", "core", "registry", "store", "telemetry", "topics"]),
-    (
-        "api",
-        &["access", "codec", "core", "query", "store", "telemetry", "topics"],
-    ),
+    ("api", &["access", "codec", "core", "query", "store", "telemetry", "topics"]),
     ("config", &["core"]),
     (
         "app",
-        &[
-            "access",
-            "api",
-            "codec",
-            "config",
-            "core",
-            "query",
-            "registry",
-            "store",
-            "stream",
-            "telemetry",
-            "topics",
-        ],
+        &["access", "api", "codec", "config", "core", "query", "registry", "store", "stream", "telemetry", "topics"],
     ),
-    (
-        "demo",
-        &[
-            "access",
-            "app",
-            "codec",
-            "config",
-            "core",
-            "store",
-            "stream",
-            "telemetry",
-            "topics",
-        ],
-    ),
+    ("demo", &["access", "app", "codec", "config", "core", "store", "stream", "telemetry", "topics"]),
 ];
 
 /// The command line's files belong to the binary, which may use everything.
@@ -80,30 +52,17 @@ fn all() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     sources(&root().join("src"), &mut found);
     assert!(found.len() > 100, "the sources are not where this test looks");
-    found
-        .into_iter()
-        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
-        .collect()
+    found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
 /// The top-level module that a file belongs to.
 fn module(path: &Path) -> String {
     let inside = path.strip_prefix(root().join("src")).unwrap();
-    inside
-        .iter()
-        .next()
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .trim_end_matches(".rs")
-        .to_owned()
+    inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned()
 }
 
 fn code(text: &str) -> String {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
 /// The modules that code names after `crate::`, alone or in braces.
@@ -131,11 +90,7 @@ fn named(code: &str) -> BTreeSet<String> {
 }
 
 fn first_word(text: &str) -> Option<String> {
-    let word: String = text
-        .trim_start()
-        .chars()
-        .take_while(|c| c.is_ascii_lowercase() || *c == '_')
-        .collect();
+    let word: String = text.trim_start().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
     (!word.is_empty()).then_some(word)
 }
 
@@ -148,9 +103,7 @@ fn modules_name_only_what_the_table_allows() {
         if BINARY.contains(&from.as_str()) {
             continue;
         }
-        let allowed = table
-            .get(from.as_str())
-            .unwrap_or_else(|| panic!("src/{from} is not in the table"));
+        let allowed = table.get(from.as_str()).unwrap_or_else(|| panic!("src/{from} is not in the table"));
         for to in named(&code(&text)) {
             if to != from && table.contains_key(to.as_str()) && !allowed.contains(&to.as_str()) {
                 wrong.push(format!("{}: {from} -> {to}", path.display()));
@@ -207,29 +160,19 @@ fn the_core_knows_no_clock_chance_or_outside_world() {
 fn files_stay_small() {
     let mut large = Vec::new();
     for (path, text) in all() {
-        let lines = text
-            .lines()
-            .take_while(|line| !line.starts_with("#[cfg(test)]"))
-            .count();
+        let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
         let is_test = path.iter().any(|part| part == "tests" || part == "tests.rs");
         if lines > MOST_LINES && !is_test {
             large.push(format!("{}: {lines} lines", path.display()));
         }
     }
-    assert!(
-        large.is_empty(),
-        "would a newcomer rather find two rooms?\n{}",
-        large.join("\n")
-    );
+    assert!(large.is_empty(), "would a newcomer rather find two rooms?\n{}", large.join("\n"));
 }
 
 #[test]
 fn the_map_names_every_module() {
     let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     for (module, _) in MAY_USE {
-        assert!(
-            map.contains(&format!("`{module}`")),
-            "docs/ARCHITECTURE.md does not name `{module}`"
-        );
+        assert!(map.contains(&format!("`{module}`")), "docs/ARCHITECTURE.md does not name `{module}`");
     }
 }

@@ -1,12 +1,6 @@
 //! The binary as its user meets it: exit codes, messages, and the demo from start to verification.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,10 +18,7 @@ use tributary::topics::{Offsets, Outgoing, PartitionOffsets, TopicLog};
 
 fn tributary(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
-    command
-        .args(arguments)
-        .env_remove("TRIBUTARY_CONFIG")
-        .stdin(Stdio::null());
+    command.args(arguments).env_remove("TRIBUTARY_CONFIG").stdin(Stdio::null());
     command
 }
 
@@ -52,16 +43,10 @@ fn a_configuration_that_cannot_be_used_is_3_and_says_what_to_do() {
     let file = folder.path().join("tributary.toml");
     let path = file.to_str().unwrap();
     let (code, _, message) = run(&["run", "--config", path]);
-    assert!(
-        code == 3 && message.contains(path) && message.contains("--config"),
-        "{message}"
-    );
+    assert!(code == 3 && message.contains(path) && message.contains("--config"), "{message}");
     std::fs::write(&file, "[kafka]\nbroker = \"a:1\"\n").unwrap();
     let (code, _, message) = run(&["check", "--config", path]);
-    assert!(
-        code == 3 && message.contains("did you mean kafka.brokers?"),
-        "{message}"
-    );
+    assert!(code == 3 && message.contains("did you mean kafka.brokers?"), "{message}");
     std::fs::write(&file, "").unwrap();
     let (code, _, message) = run(&["run", "--config", path]);
     assert!(code == 3 && message.contains("log.kind = \"embedded\""), "{message}");
@@ -71,10 +56,7 @@ fn a_configuration_that_cannot_be_used_is_3_and_says_what_to_do() {
 fn keys_need_a_running_instance() {
     let folder = tempfile::tempdir().unwrap();
     let (code, _, message) = run(&["keys", "list", "--data-dir", folder.path().to_str().unwrap()]);
-    assert!(
-        code == 1 && message.contains("no running instance answers"),
-        "{message}"
-    );
+    assert!(code == 1 && message.contains("no running instance answers"), "{message}");
 }
 
 #[test]
@@ -85,10 +67,8 @@ fn a_replay_that_set_lines_aside_is_4() {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let touchpoints = file(
-        "t",
-        "{\"event_id\":\"t\",\"user_id\":\"u\",\"occurred_at\":1700000000000,\"channel\":\"email\"}\n",
-    );
+    let touchpoints =
+        file("t", "{\"event_id\":\"t\",\"user_id\":\"u\",\"occurred_at\":1700000000000,\"channel\":\"email\"}\n");
     let good = "{\"event_id\":\"c\",\"user_id\":\"u\",\"occurred_at\":1700000100000}\n";
     let conversions = file("c", good);
     let (code, rows, _) = run(&["replay", "--touchpoints", &touchpoints, "--conversions", &conversions]);
@@ -108,22 +88,9 @@ struct Demo {
 
 impl Demo {
     fn start(folder: &Path) -> Self {
-        let mut command = tributary(&[
-            "demo",
-            "--plain",
-            "--rate",
-            "1000",
-            "--users",
-            "200",
-            "--listen",
-            "127.0.0.1:0",
-        ]);
-        let mut child = command
-            .arg("--data-dir")
-            .arg(folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command =
+            tributary(&["demo", "--plain", "--rate", "1000", "--users", "200", "--listen", "127.0.0.1:0"]);
+        let mut child = command.arg("--data-dir").arg(folder).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }
@@ -132,10 +99,7 @@ impl Demo {
     fn line(&mut self, part: &str) -> String {
         loop {
             let mut line = String::new();
-            assert!(
-                self.lines.read_line(&mut line).unwrap() > 0,
-                "the demo ended without {part:?}"
-            );
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the demo ended without {part:?}");
             if line.contains(part) {
                 return line;
             }
@@ -162,11 +126,7 @@ impl Drop for Demo {
 
 fn config(folder: &Path) -> PathBuf {
     let file = folder.join("tributary.toml");
-    std::fs::write(
-        &file,
-        format!("[log]\nkind = \"embedded\"\n[engine]\ndata_dir = {folder:?}\n"),
-    )
-    .unwrap();
+    std::fs::write(&file, format!("[log]\nkind = \"embedded\"\n[engine]\ndata_dir = {folder:?}\n")).unwrap();
     file
 }
 
@@ -176,22 +136,14 @@ fn ask(curl: &str) -> String {
     let url = curl.split('\'').nth(3).unwrap().strip_prefix("http://").unwrap();
     let (host, path) = url.split_at(url.find('/').unwrap());
     let mut stream = TcpStream::connect(host).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\n{header}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n{header}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
 
 fn broker(folder: &Path) -> std::sync::Arc<Broker> {
-    Broker::open(
-        &Place::Folder(folder.join("log")),
-        &Settings::new(NonZeroU32::new(4).unwrap()),
-    )
-    .unwrap()
+    Broker::open(&Place::Folder(folder.join("log")), &Settings::new(NonZeroU32::new(4).unwrap())).unwrap()
 }
 
 /// Rows by their id.
@@ -208,18 +160,10 @@ fn streamed_and_batch(broker: &Broker) -> (Rows, Rows) {
         }
     }
     let value = |record: &tributary::topics::embedded::OwnedRecord| record.value.clone().unwrap();
-    let (touchpoints, conversions): (Vec<_>, Vec<_>) = (
-        touchpoints.iter().map(value).collect(),
-        conversions.iter().map(value).collect(),
-    );
-    let touchpoints: Vec<_> = touchpoints
-        .iter()
-        .map(|bytes| json::touchpoint(bytes).unwrap())
-        .collect();
-    let conversions: Vec<_> = conversions
-        .iter()
-        .map(|bytes| json::conversion(bytes).unwrap())
-        .collect();
+    let (touchpoints, conversions): (Vec<_>, Vec<_>) =
+        (touchpoints.iter().map(value).collect(), conversions.iter().map(value).collect());
+    let touchpoints: Vec<_> = touchpoints.iter().map(|bytes| json::touchpoint(bytes).unwrap()).collect();
+    let conversions: Vec<_> = conversions.iter().map(|bytes| json::conversion(bytes).unwrap()).collect();
     let rows = replay::rows_of(
         touchpoints.iter().map(|draft| draft.check().unwrap()),
         conversions.iter().map(|draft| draft.check().unwrap()),
@@ -250,18 +194,10 @@ fn a_demo_runs_answers_stops_goes_on_and_equals_the_batch() {
     demo.stop();
     {
         let broker = broker(data);
-        assert!(
-            broker.ends(Topic::Touchpoints).iter().sum::<i64>() > before,
-            "it went on"
-        );
+        assert!(broker.ends(Topic::Touchpoints).iter().sum::<i64>() > before, "it went on");
         let (streamed, batch) = streamed_and_batch(&broker);
         assert!(batch.len() > 200, "{}", batch.len());
-        assert!(
-            streamed == batch,
-            "{} rows streamed, {} by the batch",
-            streamed.len(),
-            batch.len()
-        );
+        assert!(streamed == batch, "{} rows streamed, {} by the batch", streamed.len(), batch.len());
         spoil(&broker);
     }
     verify_finds_and_repairs(&config);
@@ -276,10 +212,7 @@ fn the_pasted_line_works(curl: &str) {
         }
         std::thread::sleep(Duration::from_millis(200));
     };
-    assert!(
-        report.starts_with("HTTP/1.1 200") && report.contains("email"),
-        "{report}"
-    );
+    assert!(report.starts_with("HTTP/1.1 200") && report.contains("email"), "{report}");
 }
 
 fn one_instance_a_folder(config: &Path) {
@@ -288,14 +221,7 @@ fn one_instance_a_folder(config: &Path) {
 }
 
 fn keys_are_made_and_listed(data: &Path) {
-    let (code, key, _) = run(&[
-        "keys",
-        "create",
-        "--role",
-        "viewer",
-        "--data-dir",
-        data.to_str().unwrap(),
-    ]);
+    let (code, key, _) = run(&["keys", "create", "--role", "viewer", "--data-dir", data.to_str().unwrap()]);
     assert!(code == 0 && key.starts_with("trb_live_"), "{key}");
     let (code, list, _) = run(&["keys", "list", "--data-dir", data.to_str().unwrap()]);
     assert!(code == 0 && list.contains("viewer") && list.contains("demo"), "{list}");
@@ -306,11 +232,7 @@ fn rows_come_as_lines(data: &Path) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let rows: Vec<String> = BufReader::new(tail.stdout.take().unwrap())
-        .lines()
-        .take(50)
-        .map(Result::unwrap)
-        .collect();
+    let rows: Vec<String> = BufReader::new(tail.stdout.take().unwrap()).lines().take(50).map(Result::unwrap).collect();
     tail.kill().unwrap();
     tail.wait().unwrap();
     assert_eq!(rows.len(), 50);
@@ -327,10 +249,7 @@ fn verify_finds_and_repairs(config: &Path) {
     assert_eq!(found, "partition 1 extra no-conversion|linear|\n");
     assert_eq!(verify(&["--repair"]).0, 4);
     let (code, found, summary) = verify(&[]);
-    assert!(
-        code == 0 && found.is_empty() && summary.contains(" 0 differences"),
-        "{found}{summary}"
-    );
+    assert!(code == 0 && found.is_empty() && summary.contains(" 0 differences"), "{found}{summary}");
 }
 
 /// Writes a row that no state answers.
@@ -341,27 +260,9 @@ fn spoil(broker: &std::sync::Arc<Broker>) {
     let committed = member.committed(1).unwrap();
     let (touchpoints, conversions) = (committed.touchpoints.unwrap(), committed.conversions.unwrap());
     member.begin().unwrap();
-    let (output, key) = (
-        tributary::topics::Output::Attributions,
-        b"no-conversion|linear|".as_slice(),
-    );
-    member
-        .produce(Outgoing {
-            output,
-            partition: 1,
-            key: Some(key),
-            value: Some(b"{}"),
-            headers: &[],
-        })
-        .unwrap();
-    let next = tributary::topics::PerInput {
-        touchpoints: touchpoints.next,
-        conversions: conversions.next,
-    };
-    let offsets = PartitionOffsets {
-        partition: 1,
-        next,
-        metadata: touchpoints.metadata,
-    };
+    let (output, key) = (tributary::topics::Output::Attributions, b"no-conversion|linear|".as_slice());
+    member.produce(Outgoing { output, partition: 1, key: Some(key), value: Some(b"{}"), headers: &[] }).unwrap();
+    let next = tributary::topics::PerInput { touchpoints: touchpoints.next, conversions: conversions.next };
+    let offsets = PartitionOffsets { partition: 1, next, metadata: touchpoints.metadata };
     member.commit(&Offsets::new(offsets, Vec::new())).unwrap();
 }

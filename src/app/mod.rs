@@ -154,16 +154,7 @@ impl App {
         let mut threads = common.workers(&log)?;
         let sidecar = common.sidecar(&log, keys)?;
         threads.push(common.housekeeping(&log)?);
-        let Common {
-            metrics,
-            health,
-            partitions,
-            stop,
-            stop_sidecar,
-            stop_last,
-            runtime,
-            ..
-        } = common;
+        let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
         Ok(Self {
             metrics,
             health,
@@ -197,10 +188,7 @@ impl App {
             }
             Some(Event::Ended { name, error }) => {
                 let error = error.unwrap_or_else(|| Error::Failed(format!("{name} ended by itself")));
-                events::FatalError {
-                    reason: &error.to_string(),
-                }
-                .emit(&self.metrics);
+                events::FatalError { reason: &error.to_string() }.emit(&self.metrics);
                 self.health.fatal(error.to_string());
                 Err(error)
             }

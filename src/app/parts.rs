@@ -49,15 +49,13 @@ impl Common<'_> {
         let (keys, next) = keys::load(self.config, &*control)?;
         let admin = Admin::new(Arc::clone(&keys), Arc::clone(&control));
         let stop = Arc::new(AtomicBool::new(false));
-        keys.follow(control, next, Arc::clone(&stop))
-            .map_err(|error| Error::Failed(error.to_string()))?;
+        keys.follow(control, next, Arc::clone(&stop)).map_err(|error| Error::Failed(error.to_string()))?;
         let stopped = self.stop_last.clone();
         self.runtime.spawn(async move {
             stopped.cancelled().await;
             stop.store(true, Ordering::Release);
         });
-        self.runtime
-            .spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
+        self.runtime.spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
         Ok((keys, admin))
     }
 
@@ -69,9 +67,7 @@ impl Common<'_> {
                 let members: Vec<_> = names.map(|name| broker.join(&name)).collect();
                 broker.spread()?;
                 let joined = members.into_iter().enumerate();
-                joined
-                    .map(|(number, member)| self.worker(number, move |_| Ok(member)))
-                    .collect()
+                joined.map(|(number, member)| self.worker(number, move |_| Ok(member))).collect()
             }
             Log::Kafka(settings, _) => {
                 let numbers = 0..self.config.engine.workers;

@@ -17,12 +17,7 @@ pub struct Rules {
 impl Default for Rules {
     /// 30 days of lookback, a half-life of 7 days, paths of at most 256 touchpoints, all six models.
     fn default() -> Self {
-        Self {
-            lookback_ms: 30 * DAY,
-            half_life_ms: 7 * DAY,
-            max_path: 256,
-            models: Model::ALL.to_vec(),
-        }
+        Self { lookback_ms: 30 * DAY, half_life_ms: 7 * DAY, max_path: 256, models: Model::ALL.to_vec() }
     }
 }
 
@@ -63,12 +58,7 @@ impl Rules {
         if models.len() != named {
             return refuse("models", "a model is named twice".into());
         }
-        Ok(Self {
-            lookback_ms,
-            half_life_ms,
-            max_path,
-            models,
-        })
+        Ok(Self { lookback_ms, half_life_ms, max_path, models })
     }
 
     /// How long before a conversion a touchpoint may still earn credit, in milliseconds.

@@ -32,11 +32,7 @@ pub struct Live {
 impl Default for Live {
     fn default() -> Self {
         let now = Instant::now();
-        Self {
-            began: now,
-            past: VecDeque::from([(now, 0, 0)]),
-            credit: None,
-        }
+        Self { began: now, past: VecDeque::from([(now, 0, 0)]), credit: None }
     }
 }
 
@@ -103,21 +99,14 @@ fn credit_by_channel(partitions: &Partitions) -> Result<Channels, store::Error> 
         let view = partition.view();
         for (model, first) in [(MODELS.0, true), (MODELS.1, false)] {
             view.rollups(model, Dimension::Channel, 0, END_TIME, |cell, sum| {
-                let name = if cell.unattributed {
-                    UNATTRIBUTED
-                } else {
-                    cell.name.unwrap_or_default()
-                };
+                let name = if cell.unattributed { UNATTRIBUTED } else { cell.name.unwrap_or_default() };
                 let (left, right) = sums.entry(name.to_owned()).or_default();
                 *(if first { left } else { right }) += sum.credit_micros;
             })?;
         }
     }
     let narrow = |sum: i128| i64::try_from(sum).unwrap_or(i64::MAX);
-    let mut credit: Vec<_> = sums
-        .into_iter()
-        .map(|(name, (a, b))| (name, narrow(a), narrow(b)))
-        .collect();
+    let mut credit: Vec<_> = sums.into_iter().map(|(name, (a, b))| (name, narrow(a), narrow(b))).collect();
     credit.sort_by_key(|(_, a, b)| std::cmp::Reverse(a.saturating_add(*b)));
     Ok(credit)
 }
@@ -138,11 +127,7 @@ fn quantile(histogram: &Histogram, q: f64) -> f64 {
             let upper = bucket.upper_bound();
             if count >= wanted && count > below {
                 let part = (wanted - below) / (count - below);
-                return Some(if upper.is_finite() {
-                    bound + part * (upper - bound)
-                } else {
-                    bound
-                });
+                return Some(if upper.is_finite() { bound + part * (upper - bound) } else { bound });
             }
             (below, bound) = (count, upper);
             None

@@ -73,10 +73,7 @@ impl Error {
     }
 
     pub(super) fn corrupt(dir: &Path, detail: impl Into<String>) -> Self {
-        Self::Corrupt {
-            dir: dir.display().to_string(),
-            detail: detail.into(),
-        }
+        Self::Corrupt { dir: dir.display().to_string(), detail: detail.into() }
     }
 
     /// The meaning of what RocksDB answered. It hands over texts only, so they are told apart by their words.
@@ -89,7 +86,9 @@ impl Error {
         if lower.contains("no space left") || lower.contains("disk quota") {
             return Self::NoSpace { dir, detail };
         }
-        if lower.contains("lock hold by current process") || lower.contains("while lock file") {
+        // A file system that lies in memory has its own words.
+        let locked = ["lock hold by current process", "while lock file", "lock is already held"];
+        if locked.iter().any(|words| lower.contains(words)) {
             return Self::Locked { dir, detail };
         }
         match kind {
@@ -109,20 +108,12 @@ mod tests {
 
     #[test]
     fn answers_of_rocksdb_are_told_apart() {
-        let full = of(
-            ErrorKind::IOError,
-            "IO error: No space left on device: While appending to file: 000012.sst",
-        );
+        let full = of(ErrorKind::IOError, "IO error: No space left on device: While appending to file: 000012.sst");
         assert!(matches!(full, Error::NoSpace { .. }) && full.is_fatal());
-        let here = of(
-            ErrorKind::IOError,
-            "IO error: lock hold by current process, acquire time 1 acquiring thread 2: LOCK",
-        );
+        let here =
+            of(ErrorKind::IOError, "IO error: lock hold by current process, acquire time 1 acquiring thread 2: LOCK");
         assert!(matches!(here, Error::Locked { .. }) && !here.is_fatal());
-        let there = of(
-            ErrorKind::IOError,
-            "IO error: While lock file: /data/7/LOCK: Resource temporarily unavailable",
-        );
+        let there = of(ErrorKind::IOError, "IO error: While lock file: /data/7/LOCK: Resource temporarily unavailable");
         assert!(matches!(there, Error::Locked { .. }));
         let rotten = of(ErrorKind::Corruption, "Corruption: block checksum mismatch");
         assert!(matches!(rotten, Error::Corrupt { .. }) && rotten.is_fatal());

@@ -52,17 +52,9 @@ impl Partitions {
             if waited >= wait {
                 let readers = Arc::strong_count(&held) - 1;
                 let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-                return Err(Error::InUse {
-                    partition: number,
-                    readers,
-                    waited_ms,
-                });
+                return Err(Error::InUse { partition: number, readers, waited_ms });
             }
-            open = self
-                .pause
-                .wait_timeout(open, LOOK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            open = self.pause.wait_timeout(open, LOOK).unwrap_or_else(PoisonError::into_inner).0;
             waited += LOOK;
         }
     }
@@ -74,10 +66,7 @@ impl Partitions {
 
     /// Every open partition, by number.
     pub fn all(&self) -> Vec<(u32, Arc<Partition>)> {
-        self.open()
-            .iter()
-            .map(|(number, partition)| (*number, Arc::clone(partition)))
-            .collect()
+        self.open().iter().map(|(number, partition)| (*number, Arc::clone(partition))).collect()
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Partition>>> {
@@ -126,14 +115,7 @@ mod tests {
         partitions.publish(3, Arc::clone(&owned));
         let query = partitions.get(3).unwrap();
         let error = partitions.withdraw(3, owned, Duration::from_millis(10)).unwrap_err();
-        assert_eq!(
-            error,
-            Error::InUse {
-                partition: 3,
-                readers: 1,
-                waited_ms: 10
-            }
-        );
+        assert_eq!(error, Error::InUse { partition: 3, readers: 1, waited_ms: 10 });
         assert!(!error.is_fatal());
         assert!(partitions.get(3).is_none(), "hidden all the same");
         drop(query);

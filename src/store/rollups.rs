@@ -160,51 +160,18 @@ struct Value<'a> {
 
 fn read_value(value: &[u8]) -> Option<Value<'_>> {
     let (flags, mut rest) = value.split_first()?;
-    let name = if flags & NAMED == 0 {
-        None
-    } else {
-        Some(read_text(&mut rest)?)
-    };
-    let currency = if flags & IN_CURRENCY == 0 {
-        None
-    } else {
-        Some(read_text(&mut rest)?)
-    };
+    let name = if flags & NAMED == 0 { None } else { Some(read_text(&mut rest)?) };
+    let currency = if flags & IN_CURRENCY == 0 { None } else { Some(read_text(&mut rest)?) };
     let label = value.get(..value.len() - rest.len())?;
-    let sum = Sum {
-        credit_micros: read_signed(&mut rest)?,
-        credited_micros: read_signed(&mut rest)?,
-    };
-    rest.is_empty().then_some(Value {
-        label,
-        name,
-        unattributed: flags & UNATTRIBUTED != 0,
-        currency,
-        sum,
-    })
+    let sum = Sum { credit_micros: read_signed(&mut rest)?, credited_micros: read_signed(&mut rest)? };
+    rest.is_empty().then_some(Value { label, name, unattributed: flags & UNATTRIBUTED != 0, currency, sum })
 }
 
 /// A stored cell, or none where the bytes are not one.
 pub(super) fn read<'a>(key: &[u8], value: &'a [u8], model: Model, dimension: Dimension) -> Option<(Cell<'a>, Sum)> {
     let bucket = u32::from_be_bytes(key.get(3..7)?.try_into().ok()?);
-    let Value {
-        name,
-        unattributed,
-        currency,
-        sum,
-        ..
-    } = read_value(value)?;
-    Some((
-        Cell {
-            dimension,
-            model,
-            bucket,
-            name,
-            unattributed,
-            currency,
-        },
-        sum,
-    ))
+    let Value { name, unattributed, currency, sum, .. } = read_value(value)?;
+    Some((Cell { dimension, model, bucket, name, unattributed, currency }, sum))
 }
 
 /// Everything of a dimension and model before `bucket` lies before this key, everything else at or after it.
@@ -256,19 +223,11 @@ impl Deltas {
         let mut hasher = Xxh3Default::new();
         hasher.update(&self.text);
         let bound = bound(cell.dimension, cell.model, cell.bucket);
-        let label = Seen {
-            bound,
-            number: hasher.digest(),
-            text: &self.text,
-        };
+        let label = Seen { bound, number: hasher.digest(), text: &self.text };
         match self.sums.get_mut(&label) {
             Some(here) => here.add(sum),
             None => {
-                let label = Label {
-                    bound,
-                    number: label.number,
-                    text: self.text.as_slice().into(),
-                };
+                let label = Label { bound, number: label.number, text: self.text.as_slice().into() };
                 self.sums.insert(label, sum);
             }
         }
@@ -390,39 +349,21 @@ mod tests {
     use super::*;
 
     fn cell<'a>(name: Option<&'a str>, unattributed: bool, currency: Option<&'a str>) -> Cell<'a> {
-        Cell {
-            dimension: Dimension::Kind,
-            model: Model::TimeDecay,
-            bucket: 77,
-            name,
-            unattributed,
-            currency,
-        }
+        Cell { dimension: Dimension::Kind, model: Model::TimeDecay, bucket: 77, name, unattributed, currency }
     }
 
     fn label(text: &[u8]) -> Label {
-        Label {
-            bound: bound(Dimension::Kind, Model::TimeDecay, 77),
-            number: 5,
-            text: text.into(),
-        }
+        Label { bound: bound(Dimension::Kind, Model::TimeDecay, 77), number: 5, text: text.into() }
     }
 
     fn sum(credit_micros: i128) -> Sum {
-        Sum {
-            credit_micros,
-            credited_micros: 0,
-        }
+        Sum { credit_micros, credited_micros: 0 }
     }
 
     /// Merges into a map, as the partition does into RocksDB.
     fn merge(hot: &mut Hot, stored: &mut BTreeMap<CellKey, Vec<u8>>, deltas: &mut Deltas) -> Result<(), Unreadable> {
         let mut writes = Vec::new();
-        hot.merge(
-            deltas,
-            |key| Ok(stored.get(key).cloned()),
-            |key, value| writes.push((*key, value.to_vec())),
-        )?;
+        hot.merge(deltas, |key| Ok(stored.get(key).cloned()), |key, value| writes.push((*key, value.to_vec())))?;
         for (key, value) in writes {
             if value.is_empty() {
                 stored.remove(&key)
@@ -469,17 +410,9 @@ mod tests {
                 deltas.sums.insert(label(text), sum(credit));
             }
             merge(&mut hot, &mut stored, &mut deltas).unwrap();
-            let mut sums: Vec<_> = stored
-                .values()
-                .map(|v| read_value(v).unwrap())
-                .map(|v| (v.label, v.sum))
-                .collect();
+            let mut sums: Vec<_> = stored.values().map(|v| read_value(v).unwrap()).map(|v| (v.label, v.sum)).collect();
             sums.sort_by_key(|(label, _)| label.to_vec());
-            let wanted: Vec<_> = texts
-                .iter()
-                .copied()
-                .zip((1..).map(|credit| sum(credit * round)))
-                .collect();
+            let wanted: Vec<_> = texts.iter().copied().zip((1..).map(|credit| sum(credit * round))).collect();
             assert_eq!(sums, wanted);
             if round == 2 {
                 hot.forget(); // the third round reads from the store
@@ -521,10 +454,7 @@ mod tests {
             .unwrap();
         }
         assert_eq!(reads, 1 + 3 * GENERATION);
-        assert!(
-            hot.young.len() + hot.old.len() <= 3 * GENERATION,
-            "what is not used falls out"
-        );
+        assert!(hot.young.len() + hot.old.len() <= 3 * GENERATION, "what is not used falls out");
     }
 
     #[test]
@@ -534,10 +464,7 @@ mod tests {
         assert_eq!(Cell::bucket_of(900_000), 1);
         assert_eq!(Cell::bucket_of(-1), 0);
         assert_eq!(Cell::bucket_of(i64::MAX), u32::MAX);
-        let cell = Cell {
-            bucket: 3,
-            ..cell(None, false, None)
-        };
+        let cell = Cell { bucket: 3, ..cell(None, false, None) };
         assert_eq!(cell.starts_at(), 2_700_000);
     }
 }

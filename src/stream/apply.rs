@@ -86,13 +86,7 @@ pub fn apply(context: &Context<'_, '_>, batch: &mut Batch, emit: &mut Emit<'_>) 
     for staged in overlay.touchpoints() {
         batch.put_touchpoint(staged.user, staged.occurred_at, overlay.touchpoint_record(staged));
     }
-    let mut work = Work {
-        context,
-        batch,
-        emit,
-        counts: Counts::default(),
-        scratch: Scratch::default(),
-    };
+    let mut work = Work { context, batch, emit, counts: Counts::default(), scratch: Scratch::default() };
     for (user, question) in questions(context) {
         work.answer(user, &question)?;
     }
@@ -174,10 +168,7 @@ impl<'a> Work<'_, 'a, '_, '_> {
         let mut loaded: BTreeMap<ConversionKey, Loaded> = BTreeMap::new();
         for staged in &question.conversions {
             if let Entry::Vacant(place) = loaded.entry(staged.conversion) {
-                place.insert(Loaded {
-                    conversion: view.conversion(user, staged.conversion)?,
-                    ..Loaded::default()
-                });
+                place.insert(Loaded { conversion: view.conversion(user, staged.conversion)?, ..Loaded::default() });
             }
         }
         self.load_late(user, &question.late, &mut loaded)?;
@@ -201,9 +192,7 @@ impl<'a> Work<'_, 'a, '_, '_> {
         };
         let lookback = self.context.rules.lookback_ms();
         let mut found = Stored::default();
-        self.context
-            .view
-            .conversions(user, *first, last.saturating_add(lookback), &mut found)?;
+        self.context.view.conversions(user, *first, last.saturating_add(lookback), &mut found)?;
         for (occurred_at, bytes) in found.iter() {
             let oldest = late.partition_point(|t| *t < occurred_at.saturating_sub(lookback));
             if late.get(oldest).is_some_and(|t| *t <= occurred_at) {
@@ -219,35 +208,17 @@ impl<'a> Work<'_, 'a, '_, '_> {
         let rules = self.context.rules;
         let (mut old, mut new) = (Vec::new(), Vec::new());
         if let Some(conversion) = &case.before {
-            row::credit(
-                conversion,
-                &case.adjusted_before,
-                before,
-                rules,
-                &mut self.scratch,
-                &mut old,
-            );
+            row::credit(conversion, &case.adjusted_before, before, rules, &mut self.scratch, &mut old);
         }
         if let Some(conversion) = &case.after {
-            row::credit(
-                conversion,
-                &case.adjusted_after,
-                after,
-                rules,
-                &mut self.scratch,
-                &mut new,
-            );
+            row::credit(conversion, &case.adjusted_after, after, rules, &mut self.scratch, &mut new);
             self.counts.latest_conversion = self.counts.latest_conversion.max(conversion.occurred_at);
         }
         let mut outcome = Ok(());
         delta::diff(&mut old, &mut new, |change| {
             if outcome.is_ok() {
                 fold(self.batch, &change);
-                *if change.after().is_some() {
-                    &mut self.counts.upserts
-                } else {
-                    &mut self.counts.deletes
-                } += 1;
+                *if change.after().is_some() { &mut self.counts.upserts } else { &mut self.counts.deletes } += 1;
                 outcome = (self.emit)(&change);
             }
         });
@@ -268,11 +239,7 @@ impl<'c> Span<'c> {
         let first = conversions().map(|c| c.occurred_at).min()?;
         let to = conversions().map(|c| c.occurred_at).max()?;
         let user_id = conversions().next()?.user_id;
-        Some(Self {
-            user_id,
-            from: first.saturating_sub(rules.lookback_ms()),
-            to,
-        })
+        Some(Self { user_id, from: first.saturating_sub(rules.lookback_ms()), to })
     }
 }
 

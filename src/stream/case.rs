@@ -45,21 +45,12 @@ impl<'c> Case<'c> {
             adjusted_before.push(record::decode_adjustment(occurred_at, bytes)?);
         }
         journey::settle_adjustments(&mut adjusted_before);
-        let mut case = Self {
-            before,
-            after: before,
-            adjusted_after: adjusted_before.clone(),
-            adjusted_before,
-        };
+        let mut case = Self { before, after: before, adjusted_after: adjusted_before.clone(), adjusted_before };
         for staged in staged {
             if staged.adjusts {
                 case.adjusted_after.push(context.overlay.read_adjustment(staged)?);
             } else {
-                case.add(
-                    context.overlay.read_conversion(staged)?,
-                    context.planted.is(Bug::LastWriteWins),
-                    counts,
-                );
+                case.add(context.overlay.read_conversion(staged)?, context.planted.is(Bug::LastWriteWins), counts);
             }
         }
         counts.conflicting_adjustments += journey::settle_adjustments(&mut case.adjusted_after) as u64;
@@ -78,11 +69,7 @@ impl<'c> Case<'c> {
             Some(standing) if standing == newcomer => counts.duplicates += 1,
             Some(standing) => {
                 counts.conflicting_conversions += 1;
-                self.after = Some(if last_write_wins {
-                    newcomer
-                } else {
-                    standing.max(newcomer)
-                });
+                self.after = Some(if last_write_wins { newcomer } else { standing.max(newcomer) });
             }
         }
     }
@@ -111,9 +98,5 @@ impl<'c> Case<'c> {
 
 /// How many adjustments wait.
 fn waiting(conversion: Option<&Conversion<'_>>, adjustments: &[Adjustment<'_>]) -> i64 {
-    if conversion.is_some() {
-        0
-    } else {
-        adjustments.len() as i64
-    }
+    if conversion.is_some() { 0 } else { adjustments.len() as i64 }
 }

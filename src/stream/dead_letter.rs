@@ -37,36 +37,16 @@ pub fn produce(
         (origin::OFFSET, offset.as_bytes()),
         (TIMESTAMP, logged_at.as_bytes()),
     ];
-    let size = [record.key, record.value]
-        .into_iter()
-        .flatten()
-        .map(<[u8]>::len)
-        .sum::<usize>()
-        + record.headers.len();
+    let size = [record.key, record.value].into_iter().flatten().map(<[u8]>::len).sum::<usize>() + record.headers.len();
     let output = Output::DeadLetter;
     if size + FRAME <= room {
         all.extend(headers(record.headers));
-        return log.produce(Outgoing {
-            output,
-            partition,
-            key: record.key,
-            value: record.value,
-            headers: &all,
-        });
+        return log.produce(Outgoing { output, partition, key: record.key, value: record.value, headers: &all });
     }
     let value = record.value.unwrap_or_default();
-    let (hash, bytes) = (
-        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(value)),
-        value.len().to_string(),
-    );
+    let (hash, bytes) = (format!("{:032x}", xxhash_rust::xxh3::xxh3_128(value)), value.len().to_string());
     all.push((VALUE_HASH, hash.as_bytes()));
     all.push((VALUE_BYTES, bytes.as_bytes()));
     let key = record.key.filter(|key| key.len() + FRAME <= room);
-    log.produce(Outgoing {
-        output,
-        partition,
-        key,
-        value: None,
-        headers: &all,
-    })
+    log.produce(Outgoing { output, partition, key, value: None, headers: &all })
 }

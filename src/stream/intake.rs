@@ -79,9 +79,7 @@ impl Intake {
 
     /// Whether an input's last applied record has yet to be met again.
     pub fn is_unproved(&self) -> bool {
-        Input::ALL
-            .iter()
-            .any(|input| self.chunks.get(*input).expected.is_some())
+        Input::ALL.iter().any(|input| self.chunks.get(*input).expected.is_some())
     }
 
     /// Reads on where a chunk is used up. The record before the first is compared with what the state remembers.
@@ -122,10 +120,7 @@ impl Intake {
                 }
                 _ => break,
             };
-            self.picks.push(Pick {
-                input,
-                index: *at.get(input),
-            });
+            self.picks.push(Pick { input, index: *at.get(input) });
             *at.get_mut(input) += 1;
         }
         if !self.picks.is_empty() {
@@ -137,10 +132,7 @@ impl Intake {
     fn head(&self, input: Input, index: usize) -> Option<Record<'_>> {
         let chunk = self.chunks.get(input);
         let record = chunk.records.get(index)?;
-        chunk
-            .until
-            .is_none_or(|until| record.head.offset < until)
-            .then_some(record)
+        chunk.until.is_none_or(|until| record.head.offset < until).then_some(record)
     }
 
     /// Whether an input that has nothing to pick has much to read.

@@ -18,10 +18,7 @@ pub struct LateFilter {
 impl LateFilter {
     /// A filter for a state whose latest conversion is `latest` (event time in ms).
     pub fn new(latest: Millis) -> Self {
-        Self {
-            floor: ceil_seconds(latest),
-            slots: Vec::new(),
-        }
+        Self { floor: ceil_seconds(latest), slots: Vec::new() }
     }
 
     /// Whether the user may have a conversion at or after `occurred_at`.

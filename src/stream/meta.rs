@@ -59,12 +59,7 @@ impl Meta {
 
     /// What travels with the offsets that are committed for this state.
     pub fn stamp(&self) -> Stamp {
-        Stamp {
-            rules: self.rules.clone(),
-            core: CORE_VERSION,
-            log: fingerprint(&self.log),
-            began: self.began,
-        }
+        Stamp { rules: self.rules.clone(), core: CORE_VERSION, log: fingerprint(&self.log), began: self.began }
     }
 }
 
@@ -96,10 +91,7 @@ impl Stamp {
 
 /// A short name of a log: 16 hexadecimal digits of XXH3-64 over its identity.
 pub fn fingerprint(log: &LogIdentity) -> String {
-    let text = format!(
-        "{}\n{}\n{}\n{}",
-        log.cluster, log.topics.touchpoints, log.topics.conversions, log.partitions
-    );
+    let text = format!("{}\n{}\n{}\n{}", log.cluster, log.topics.touchpoints, log.topics.conversions, log.partitions);
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
 }
 

@@ -118,10 +118,7 @@ impl Owned {
         let bounds = PerInput::try_from_fn(|input| log.bounds(self.number, input))?;
         let stored = self.store.view().meta()?;
         let meta = stored.as_deref().map(Meta::decode).transpose().map_err(|why| {
-            Error::Refused(format!(
-                "partition {}: the state's account cannot be read: {why}",
-                self.number
-            ))
+            Error::Refused(format!("partition {}: the state's account cannot be read: {why}", self.number))
         })?;
         let evidence = Evidence {
             meta: meta.as_ref(),
@@ -137,10 +134,7 @@ impl Owned {
                 return Ok(());
             }
             Err(refusal) => {
-                observer.notice(Moment::Refused {
-                    partition: self.number,
-                    refusal: &refusal,
-                });
+                observer.notice(Moment::Refused { partition: self.number, refusal: &refusal });
                 return Err(Error::Refused(format!("partition {}: {refusal}", self.number)));
             }
         };
@@ -168,40 +162,24 @@ impl Owned {
             target = meta.applied;
         }
         let behind = target != meta.applied;
-        let (aside, dead_letters_end) = if behind {
-            log.set_aside(self.number, meta.dead_letters)?
-        } else {
-            (Vec::new(), meta.dead_letters)
-        };
+        let (aside, dead_letters_end) =
+            if behind { log.set_aside(self.number, meta.dead_letters)? } else { (Vec::new(), meta.dead_letters) };
         // The last applied record is read once more, where it is still there, to be compared.
         let expected = PerInput::from_fn(|input| {
-            meta.last
-                .get(input)
-                .filter(|_| *meta.applied.get(input) > bounds.get(input).start)
+            meta.last.get(input).filter(|_| *meta.applied.get(input) > bounds.get(input).start)
         });
         let first = PerInput::from_fn(|input| meta.applied.get(input) - Offset::from(expected.get(input).is_some()));
         log.seek(self.number, first)?;
         self.intake.restart(meta.applied, expected);
         self.intake.hold_from(Some(target));
         if engine.planted.is(Bug::NoReplayBarrier) {
-            self.intake.hold_from(Some(PerInput {
-                touchpoints: Offset::MAX,
-                conversions: target.conversions,
-            }));
+            self.intake.hold_from(Some(PerInput { touchpoints: Offset::MAX, conversions: target.conversions }));
         }
         self.late = LateFilter::new(meta.latest_conversion);
         self.stale_conversions = target.conversions;
         self.meta = meta;
-        let replay = Replay {
-            target,
-            skip: aside.into_iter().collect(),
-            dead_letters_end,
-            replayed: 0,
-        };
-        observer.notice(Moment::ReplayStarted {
-            partition: self.number,
-            left: self.left(&replay),
-        });
+        let replay = Replay { target, skip: aside.into_iter().collect(), dead_letters_end, replayed: 0 };
+        observer.notice(Moment::ReplayStarted { partition: self.number, left: self.left(&replay) });
         self.phase = Phase::Replaying(replay);
         Ok(())
     }
@@ -241,16 +219,10 @@ impl Owned {
         };
         let left = self.left(replay);
         if left > 0 || self.intake.is_unproved() {
-            observer.notice(Moment::Replaying {
-                partition: self.number,
-                left,
-            });
+            observer.notice(Moment::Replaying { partition: self.number, left });
             return Ok(prepared);
         }
-        observer.notice(Moment::Live {
-            partition: self.number,
-            replayed: replay.replayed,
-        });
+        observer.notice(Moment::Live { partition: self.number, replayed: replay.replayed });
         self.meta.dead_letters = replay.dead_letters_end;
         self.intake.hold_from(None);
         self.phase = Phase::Live;
@@ -274,10 +246,7 @@ impl Owned {
         match self.intake.fill(log, self.number, limit)? {
             None => Ok(()),
             Some(differs) => {
-                let refusal = Refusal::RecordDiffers {
-                    input: differs.input,
-                    offset: differs.offset,
-                };
+                let refusal = Refusal::RecordDiffers { input: differs.input, offset: differs.offset };
                 Err(Error::Refused(format!("partition {}: {refusal}", self.number)))
             }
         }
@@ -293,15 +262,7 @@ impl Owned {
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
         let partition = self.number;
-        let Self {
-            store,
-            intake,
-            late,
-            log: identity,
-            prepared,
-            most,
-            ..
-        } = self;
+        let Self { store, intake, late, log: identity, prepared, most, .. } = self;
         *most = most.saturating_mul(2).clamp(1, limit.records);
         prepared.taken = 0;
         let mut count = intake.pick(log, partition, *most, now);
@@ -309,22 +270,18 @@ impl Owned {
             return Ok(false);
         }
         let view = store.view();
-        let source = Source {
-            intake,
-            view: &view,
-            late,
-            partition,
-            partitions: identity.partitions,
-        };
+        let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
         loop {
             match prepared.fill(engine, &source, count, mode) {
-                Ok(()) => return Ok(prepared.taken > 0),
+                Ok(()) => {
+                    if prepared.giant {
+                        observer.notice(Moment::Giant { partition });
+                    }
+                    return Ok(prepared.taken > 0);
+                }
                 Err(Trouble::Halve { panicked }) => {
                     if panicked {
-                        observer.notice(Moment::Panicked {
-                            partition,
-                            records: count,
-                        });
+                        observer.notice(Moment::Panicked { partition, records: count });
                     }
                     count = (count / 2).max(1);
                     *most = count;
@@ -346,11 +303,7 @@ impl Owned {
         if engine.planted.is(Bug::OffsetsLeftOut) {
             next.conversions = self.stale_conversions;
         }
-        PartitionOffsets {
-            partition: self.number,
-            next,
-            metadata: meta.stamp().encode(),
-        }
+        PartitionOffsets { partition: self.number, next, metadata: meta.stamp().encode() }
     }
 
     /// Produces what the prepared batch says: its rows, and its dead letters whole.
@@ -359,31 +312,12 @@ impl Owned {
         let partition = self.number;
         let mut row = |log: &mut L, key: &[u8], value: Option<&[u8]>| {
             produced += 1;
-            log.produce(Outgoing {
-                output: Output::Attributions,
-                partition,
-                key: Some(key),
-                value,
-                headers: &[],
-            })
+            log.produce(Outgoing { output: Output::Attributions, partition, key: Some(key), value, headers: &[] })
         };
         if self.prepared.giant {
-            let Self {
-                store,
-                intake,
-                late,
-                log: identity,
-                prepared,
-                ..
-            } = &mut *self;
+            let Self { store, intake, late, log: identity, prepared, .. } = &mut *self;
             let view = store.view();
-            let source = Source {
-                intake,
-                view: &view,
-                late,
-                partition,
-                partitions: identity.partitions,
-            };
+            let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
             let outcome = prepared.apply_giant(engine, &source, &mut |key, value| row(log, key, value));
             outcome.map_err(|error| match error {
                 apply::Error::Log(error) => error,
@@ -394,12 +328,7 @@ impl Owned {
             row(log, key, value)?;
         }
         for dead in &self.prepared.dead {
-            if let Some(record) = self
-                .intake
-                .picks()
-                .get(dead.pick)
-                .and_then(|pick| self.intake.record(*pick))
-            {
+            if let Some(record) = self.intake.picks().get(dead.pick).and_then(|pick| self.intake.record(*pick)) {
                 produced += 1;
                 dead_letter::produce(log, partition, &record, &dead.fault, room)?;
             }
@@ -424,19 +353,9 @@ impl Owned {
     fn report(&self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) {
         if !suppressed {
             for dead in &self.prepared.dead {
-                if let Some(record) = self
-                    .intake
-                    .picks()
-                    .get(dead.pick)
-                    .and_then(|pick| self.intake.record(*pick))
-                {
+                if let Some(record) = self.intake.picks().get(dead.pick).and_then(|pick| self.intake.record(*pick)) {
                     let (input, offset) = (record.head.input, record.head.offset);
-                    observer.notice(Moment::SetAside {
-                        partition: self.number,
-                        input,
-                        offset,
-                        fault: &dead.fault,
-                    });
+                    observer.notice(Moment::SetAside { partition: self.number, input, offset, fault: &dead.fault });
                 }
             }
         }

@@ -142,11 +142,7 @@ impl Prepared {
                 break;
             };
             let skipped = matches!(mode, Mode::Replay(skip) if skip.contains(&(record.head.input, record.head.offset)));
-            match if skipped {
-                Ok(())
-            } else {
-                self.stage_record(&mut engine.decoder, &record)
-            } {
+            match if skipped { Ok(()) } else { self.stage_record(&mut engine.decoder, &record) } {
                 Ok(()) => {}
                 Err(Failure::Bad(fault)) => self.set_aside(index, fault, &record, mode)?,
                 Err(Failure::Unreachable(why)) if index == 0 => return Err(Trouble::Registry(why)),
@@ -165,12 +161,18 @@ impl Prepared {
                 let draft = decoder.touchpoint(value)?;
                 let touchpoint = draft.check().map_err(Failure::Bad)?;
                 check_record(record, touchpoint.user_id, touchpoint.occurred_at)?;
+                #[cfg(feature = "planted")]
+                super::planted::trip(touchpoint.event_id, "decoding");
                 self.overlay.touchpoint(&touchpoint);
             }
             Input::Conversions => {
                 let draft = decoder.conversion(value)?;
                 let conversion = draft.check().map_err(Failure::Bad)?;
                 check_record(record, conversion.user_id(), conversion.occurred_at())?;
+                #[cfg(feature = "planted")]
+                if let event::ConversionEvent::Conversion(conversion) = &conversion {
+                    super::planted::trip(conversion.event_id, "decoding");
+                }
                 self.overlay.conversion(&conversion);
             }
         }
@@ -192,36 +194,22 @@ impl Prepared {
     fn count(&mut self, record: &Record<'_>, partitions: u32, partition: u32) {
         *self.records.get_mut(record.head.input) += 1;
         let at = record.head.logged_at;
-        self.logged = Some(
-            self.logged
-                .map_or((at, at), |(oldest, newest)| (oldest.min(at), newest.max(at))),
-        );
-        let placed = record
-            .key
-            .zip(NonZeroU32::new(partitions))
-            .map(|(key, n)| partitioner::partition_of(key, n));
+        self.logged = Some(self.logged.map_or((at, at), |(oldest, newest)| (oldest.min(at), newest.max(at))));
+        let placed = record.key.zip(NonZeroU32::new(partitions)).map(|(key, n)| partitioner::partition_of(key, n));
         self.misplaced += u64::from(placed.is_some_and(|placed| placed != partition));
     }
 
     fn apply(&mut self, engine: &Engine, source: &Source<'_, '_>, suppressed: bool) -> Result<(), Trouble> {
-        let Self {
-            overlay, batch, rows, ..
-        } = self;
+        let Self { overlay, batch, rows, .. } = self;
+        #[cfg(feature = "planted")]
+        super::planted::trip_applying(overlay);
         let context = source.context(engine, overlay);
-        let bound = if self.taken > 1 {
-            engine.rows_bytes
-        } else {
-            engine.rows_bytes.saturating_mul(2)
-        };
+        let bound = if self.taken > 1 { engine.rows_bytes } else { engine.rows_bytes.saturating_mul(2) };
         let outcome = apply::apply(&context, batch, &mut |change| {
             if !suppressed {
                 rows.add(engine.format, change);
             }
-            if rows.bytes() > bound {
-                Err(apply::Error::TooLarge)
-            } else {
-                Ok(())
-            }
+            if rows.bytes() > bound { Err(apply::Error::TooLarge) } else { Ok(()) }
         });
         match outcome {
             Ok(counts) => self.counts = counts,
@@ -257,12 +245,7 @@ impl Prepared {
     /// The one record of this batch made our code panic: it is set aside, whole.
     fn bury(&mut self, source: &Source<'_, '_>, mode: Mode<'_>, message: &str) -> Result<(), Trouble> {
         self.clear();
-        let Some(record) = source
-            .intake
-            .picks()
-            .first()
-            .and_then(|pick| source.intake.record(*pick))
-        else {
+        let Some(record) = source.intake.picks().first().and_then(|pick| source.intake.record(*pick)) else {
             return Err(Trouble::Fatal(format!("a panic outside any record: {message}")));
         };
         self.set_aside(0, Fault::new("panic", message.to_owned()), &record, mode)?;
@@ -280,12 +263,7 @@ impl Prepared {
             }
         }
         for input in Input::ALL {
-            let last = intake
-                .picks()
-                .iter()
-                .take(self.taken)
-                .rev()
-                .filter_map(|pick| intake.record(*pick));
+            let last = intake.picks().iter().take(self.taken).rev().filter_map(|pick| intake.record(*pick));
             if let Some(record) = last.into_iter().find(|record| record.head.input == input) {
                 *meta.last.get_mut(input) = Some(intake::hash(&record));
             }
@@ -323,13 +301,7 @@ pub struct Source<'a, 'v> {
 
 impl<'v> Source<'_, 'v> {
     fn context<'c>(&'c self, engine: &'c Engine, overlay: &'c Overlay) -> Context<'c, 'v> {
-        Context {
-            view: self.view,
-            overlay,
-            late: self.late,
-            rules: &engine.rules,
-            planted: engine.planted,
-        }
+        Context { view: self.view, overlay, late: self.late, rules: &engine.rules, planted: engine.planted }
     }
 }
 
@@ -344,15 +316,8 @@ fn check_record(record: &Record<'_>, user_id: &str, occurred_at: Millis) -> Resu
 }
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message")
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(200)
-        .collect()
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 /// A state that cannot be read ends the process.

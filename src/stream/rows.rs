@@ -64,12 +64,7 @@ impl Rows {
     pub fn add(&mut self, format: RowFormat, change: &Change<'_, '_>) {
         let start = self.arena.len();
         let (key, has_value) = format.write_change(change, &mut self.arena);
-        self.entries.push(Entry {
-            start,
-            key,
-            end: self.arena.len(),
-            has_value,
-        });
+        self.entries.push(Entry { start, key, end: self.arena.len(), has_value });
     }
 
     /// The bytes of all keys and values.

@@ -100,28 +100,17 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::OtherRules { found, here } => {
-                write!(
-                    f,
-                    "the rows were made by other rules ({found}; now {here}); restore those rules, or {ANEW}"
-                )
+                write!(f, "the rows were made by other rules ({found}; now {here}); restore those rules, or {ANEW}")
             }
             Self::ForeignOffsets { metadata } => {
-                write!(
-                    f,
-                    "the group's offsets were not committed by tributary (metadata {metadata:?}); {ANEW}"
-                )
+                write!(f, "the group's offsets were not committed by tributary (metadata {metadata:?}); {ANEW}")
             }
             Self::OffsetsMissing { input, applied } => write!(
                 f,
                 "the state has applied {} up to offset {applied}, but the group has no committed offset there (wrong group_id, or the broker let it expire); {ANEW}",
                 input.name()
             ),
-            Self::Ahead {
-                input,
-                applied,
-                limit,
-                of,
-            } => write!(
+            Self::Ahead { input, applied, limit, of } => write!(
                 f,
                 "the state has applied {} up to offset {applied}, which is beyond {of} ({limit}): it is of another group, or the topic was made anew; restore the right state, or {ANEW}",
                 input.name()
@@ -151,21 +140,12 @@ pub fn judge(evidence: &Evidence<'_>) -> Result<Plan, Refusal> {
     for input in Input::ALL {
         let (next, bounds) = (*plan.meta.applied.get(input), evidence.bounds.get(input));
         if next < bounds.start {
-            return Err(Refusal::Behind {
-                input,
-                next,
-                start: bounds.start,
-            });
+            return Err(Refusal::Behind { input, next, start: bounds.start });
         }
         let target = *plan.target.get(input);
         if next.max(target) > bounds.end {
             let applied = next.max(target);
-            return Err(Refusal::Ahead {
-                input,
-                applied,
-                limit: bounds.end,
-                of: "the end of the log",
-            });
+            return Err(Refusal::Ahead { input, applied, limit: bounds.end, of: "the end of the log" });
         }
     }
     Ok(plan)
@@ -174,103 +154,58 @@ pub fn judge(evidence: &Evidence<'_>) -> Result<Plan, Refusal> {
 fn both(committed: &PerInput<Option<Committed>>) -> Option<PerInput<Offset>> {
     let touchpoints = committed.touchpoints.as_ref()?.next;
     let conversions = committed.conversions.as_ref()?.next;
-    Some(PerInput {
-        touchpoints,
-        conversions,
-    })
+    Some(PerInput { touchpoints, conversions })
 }
 
 /// Nothing here and nothing committed: the group's first life begins at the start of the log.
 fn fresh(evidence: &Evidence<'_>) -> Result<Plan, Refusal> {
     for input in Input::ALL {
         if evidence.committed.get(input).is_some() {
-            let other = if input == Input::Touchpoints {
-                Input::Conversions
-            } else {
-                Input::Touchpoints
-            };
-            return Err(Refusal::OffsetsMissing {
-                input: other,
-                applied: 0,
-            });
+            let other = if input == Input::Touchpoints { Input::Conversions } else { Input::Touchpoints };
+            return Err(Refusal::OffsetsMissing { input: other, applied: 0 });
         }
     }
     let start = PerInput::from_fn(|input| evidence.bounds.get(input).start);
-    Ok(Plan {
-        meta: Meta::new(start, evidence.log.clone(), evidence.rules),
-        target: start,
-    })
+    Ok(Plan { meta: Meta::new(start, evidence.log.clone(), evidence.rules), target: start })
 }
 
 /// The state is gone: everything since the group began is read again, if the log still has it.
 fn rebuild(evidence: &Evidence<'_>, target: PerInput<Offset>) -> Result<Plan, Refusal> {
     let stamp = check_stamps(evidence)?;
-    Ok(Plan {
-        meta: Meta::new(stamp.began, evidence.log.clone(), evidence.rules),
-        target,
-    })
+    Ok(Plan { meta: Meta::new(stamp.began, evidence.log.clone(), evidence.rules), target })
 }
 
 fn go_on(evidence: &Evidence<'_>, meta: &Meta, target: Option<PerInput<Offset>>) -> Result<Plan, Refusal> {
     if meta.log != *evidence.log {
         let (found, here) = (fingerprint(&meta.log), fingerprint(evidence.log));
         return Err(Refusal::OtherLog {
-            found: format!(
-                "{found}, cluster {}, {} partitions",
-                meta.log.cluster, meta.log.partitions
-            ),
-            here: format!(
-                "{here}, cluster {}, {} partitions",
-                evidence.log.cluster, evidence.log.partitions
-            ),
+            found: format!("{found}, cluster {}, {} partitions", meta.log.cluster, meta.log.partitions),
+            here: format!("{here}, cluster {}, {} partitions", evidence.log.cluster, evidence.log.partitions),
         });
     }
     if meta.rules != evidence.rules.digest() {
-        return Err(Refusal::OtherRules {
-            found: meta.rules_text.clone(),
-            here: evidence.rules.canonical(),
-        });
+        return Err(Refusal::OtherRules { found: meta.rules_text.clone(), here: evidence.rules.canonical() });
     }
     let Some(target) = target else {
-        let input = if evidence.committed.touchpoints.is_none() {
-            Input::Touchpoints
-        } else {
-            Input::Conversions
-        };
-        return Err(Refusal::OffsetsMissing {
-            input,
-            applied: *meta.applied.get(input),
-        });
+        let input = if evidence.committed.touchpoints.is_none() { Input::Touchpoints } else { Input::Conversions };
+        return Err(Refusal::OffsetsMissing { input, applied: *meta.applied.get(input) });
     };
     check_stamps(evidence)?;
     for input in Input::ALL {
         let (applied, limit) = (*meta.applied.get(input), *target.get(input));
         if applied > limit {
-            return Err(Refusal::Ahead {
-                input,
-                applied,
-                limit,
-                of: "the committed offset",
-            });
+            return Err(Refusal::Ahead { input, applied, limit, of: "the committed offset" });
         }
     }
-    Ok(Plan {
-        meta: meta.clone(),
-        target,
-    })
+    Ok(Plan { meta: meta.clone(), target })
 }
 
 /// The account that the committed offsets carry: ours, of this log, by these rules.
 fn check_stamps(evidence: &Evidence<'_>) -> Result<Stamp, Refusal> {
     let mut found = None;
-    for committed in [&evidence.committed.touchpoints, &evidence.committed.conversions]
-        .into_iter()
-        .flatten()
-    {
+    for committed in [&evidence.committed.touchpoints, &evidence.committed.conversions].into_iter().flatten() {
         let Some(stamp) = Stamp::decode(&committed.metadata) else {
-            return Err(Refusal::ForeignOffsets {
-                metadata: committed.metadata.clone(),
-            });
+            return Err(Refusal::ForeignOffsets { metadata: committed.metadata.clone() });
         };
         if stamp.rules != evidence.rules.digest() {
             let found = format!("digest {}, core {}", stamp.rules, stamp.core);
@@ -280,14 +215,9 @@ fn check_stamps(evidence: &Evidence<'_>) -> Result<Stamp, Refusal> {
             });
         }
         if stamp.log != fingerprint(evidence.log) {
-            return Err(Refusal::OtherLog {
-                found: stamp.log,
-                here: fingerprint(evidence.log),
-            });
+            return Err(Refusal::OtherLog { found: stamp.log, here: fingerprint(evidence.log) });
         }
         found = Some(stamp);
     }
-    found.ok_or(Refusal::ForeignOffsets {
-        metadata: String::new(),
-    })
+    found.ok_or(Refusal::ForeignOffsets { metadata: String::new() })
 }

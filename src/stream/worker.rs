@@ -114,10 +114,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
 
     /// The partitions that this worker answers live.
     pub fn live(&self) -> impl Iterator<Item = u32> {
-        self.owned
-            .iter()
-            .filter(|owned| matches!(owned.phase, Phase::Live))
-            .map(|owned| owned.number)
+        self.owned.iter().filter(|owned| matches!(owned.phase, Phase::Live)).map(|owned| owned.number)
     }
 
     /// Runs until `stop` says so, then gives every partition up with its state on disk.
@@ -264,16 +261,10 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         for owned in &mut self.owned {
             let outcome = match owned.phase {
                 Phase::Live => Ok(false),
-                Phase::Taking { .. } => owned
-                    .take(&mut self.log, &self.engine, now, &mut self.observer)
-                    .map(|()| true),
-                Phase::Replaying(_) => owned.replay(
-                    &mut self.log,
-                    &mut self.engine,
-                    self.options.batch,
-                    now,
-                    &mut self.observer,
-                ),
+                Phase::Taking { .. } => owned.take(&mut self.log, &self.engine, now, &mut self.observer).map(|()| true),
+                Phase::Replaying(_) => {
+                    owned.replay(&mut self.log, &mut self.engine, self.options.batch, now, &mut self.observer)
+                }
             };
             busy |= outcome?;
         }
@@ -376,10 +367,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             let Some(owned) = self.owned.get_mut(*index) else {
                 continue;
             };
-            let next = receipt
-                .dead_letters_next
-                .iter()
-                .find(|(partition, _)| *partition == owned.number);
+            let next = receipt.dead_letters_next.iter().find(|(partition, _)| *partition == owned.number);
             owned.committed(next.map(|(_, next)| *next), now);
             if owned.prepared.taken > 0 {
                 owned.write(&self.log, false, &mut self.observer)?;

@@ -2,6 +2,7 @@
 //! comes with what it means, so that the answer expected of the engine owes nothing to its decoding.
 
 use serde_json::json;
+use tributary::core::event::MAX_AHEAD;
 use tributary::core::{Adjustment, Conversion, Millis, Touchpoint};
 use tributary::topics::Input;
 
@@ -10,16 +11,7 @@ use crate::plan::{EPOCH, Plan};
 use crate::wire;
 
 /// The texts of a touchpoint, in the contract's order.
-pub const TEXTS: [&str; 8] = [
-    "channel",
-    "interaction",
-    "source",
-    "medium",
-    "campaign",
-    "content",
-    "term",
-    "milestone",
-];
+pub const TEXTS: [&str; 8] = ["channel", "interaction", "source", "medium", "campaign", "content", "term", "milestone"];
 
 /// A touchpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +99,14 @@ pub enum Meaning {
 }
 
 impl Meaning {
+    fn occurred_at(&self) -> Millis {
+        match self {
+            Self::Touch(touch) => touch.occurred_at,
+            Self::Order(order) => order.occurred_at,
+            Self::Bad(_) => 0,
+        }
+    }
+
     fn user_id(&self) -> &str {
         match self {
             Self::Touch(touch) => &touch.user_id,
@@ -130,20 +130,13 @@ pub struct Written {
 pub struct Producers {
     users: Vec<String>,
     step: Millis,
+    avro: u64,
     bad: u64,
     poison: bool,
     said: Vec<Meaning>,
 }
 
-const CHANNELS: [&str; 7] = [
-    "direct",
-    "Direct",
-    "email",
-    "paid search",
-    "ünïcode ☂",
-    "a|b\\c",
-    "\"quoted\"",
-];
+const CHANNELS: [&str; 7] = ["direct", "Direct", "email", "paid search", "ünïcode ☂", "a|b\\c", "\"quoted\""];
 const CAMPAIGNS: [&str; 4] = ["spring", "c|1", "s\\p", "\u{10348}"];
 const TOUCH_IDS: [&str; 7] = ["t1", "t2", "t|3", "t\\4", "т5", "t\u{2028}6", "T1"];
 const VALUES: [i64; 7] = [0, 1, 7, 99, 1_000_000, 12_345_678, 1_000_000_000_000_000];
@@ -157,13 +150,7 @@ impl Producers {
             users[0] = "x".repeat(128);
         }
         let step = (plan.rules.lookback_ms() / 4).max(1);
-        Self {
-            users,
-            step,
-            bad: plan.bad,
-            poison: plan.poison,
-            said: Vec::new(),
-        }
+        Self { users, step, avro: plan.avro, bad: plan.bad, poison: plan.poison, said: Vec::new() }
     }
 
     /// The next record, logged now.
@@ -177,65 +164,37 @@ impl Producers {
             return self.poison(dice, logged_at);
         }
         let meaning = self.meaning(dice, logged_at);
+        // What is told once more must not come from the future of this record.
+        let logged_at = logged_at.max(meaning.occurred_at() - MAX_AHEAD);
         if self.said.len() < 64 {
             self.said.push(meaning.clone());
         } else {
             let place = dice.index(64);
             self.said[place] = meaning.clone();
         }
-        write(dice, meaning, logged_at)
+        if dice.chance(self.avro) { wire::avro(meaning, logged_at) } else { write(dice, meaning, logged_at) }
     }
 
     fn meaning(&self, dice: &mut Dice, logged_at: Millis) -> Meaning {
-        let said = if self.said.is_empty() {
-            None
-        } else {
-            Some(dice.pick(&self.said).clone())
-        };
-        match (
-            dice.weighted(&[(45, 0), (12, 1), (14, 2), (10, 3), (10, 4), (6, 5)]),
-            said,
-        ) {
+        let said = if self.said.is_empty() { None } else { Some(dice.pick(&self.said).clone()) };
+        match (dice.weighted(&[(45, 0), (12, 1), (14, 2), (10, 3), (10, 4), (6, 5)]), said) {
             (1, _) => Meaning::Order(self.conversion(dice)),
             (2, _) => Meaning::Order(self.adjustment(dice)),
             (3, Some(said)) => said, // once more
             (4, Some(Meaning::Touch(touch))) => {
                 // The same event, another content.
                 let fresh = self.touch(dice, logged_at);
-                let Touch {
-                    event_id,
-                    user_id,
-                    occurred_at,
-                    ..
-                } = touch;
-                Meaning::Touch(Touch {
-                    event_id,
-                    user_id,
-                    occurred_at,
-                    ..fresh
-                })
+                let Touch { event_id, user_id, occurred_at, .. } = touch;
+                Meaning::Touch(Touch { event_id, user_id, occurred_at, ..fresh })
             }
             (4, Some(Meaning::Order(order))) => {
                 let fresh = self.conversion(dice);
-                let Order {
-                    event_id,
-                    user_id,
-                    adjusts,
-                    ..
-                } = order;
-                Meaning::Order(Order {
-                    event_id,
-                    user_id,
-                    adjusts,
-                    ..fresh
-                })
+                let Order { event_id, user_id, adjusts, .. } = order;
+                Meaning::Order(Order { event_id, user_id, adjusts, ..fresh })
             }
             (5, Some(Meaning::Touch(touch))) => {
                 // Sent again with a new time.
-                Meaning::Touch(Touch {
-                    occurred_at: self.moment(dice),
-                    ..touch
-                })
+                Meaning::Touch(Touch { occurred_at: self.moment(dice), ..touch })
             }
             _ => Meaning::Touch(self.touch(dice, logged_at)),
         }
@@ -264,11 +223,7 @@ impl Producers {
         Touch {
             event_id: (*dice.pick(&TOUCH_IDS)).to_owned(),
             user_id: dice.pick(&self.users).clone(),
-            occurred_at: if last_moment {
-                logged_at + 600_000
-            } else {
-                self.moment(dice)
-            },
+            occurred_at: if last_moment { logged_at + MAX_AHEAD } else { self.moment(dice) },
             texts,
             cost,
             currency,
@@ -283,9 +238,7 @@ impl Producers {
             event_id: self.order_id(dice, &user_id),
             user_id,
             occurred_at: self.moment(dice),
-            kind: dice
-                .chance(400)
-                .then(|| (*dice.pick(&["purchase", "conversion", "sign|up"])).to_owned()),
+            kind: dice.chance(400).then(|| (*dice.pick(&["purchase", "conversion", "sign|up"])).to_owned()),
             value,
             currency,
             adjusts: None,
@@ -301,16 +254,8 @@ impl Producers {
         let conversion = self.conversion(dice);
         let event_id = (*dice.pick(&["a1", "a2", "a|3"])).to_owned();
         // An adjustment may bear the id of a conversion: they are two sets.
-        let event_id = if dice.chance(100) {
-            conversion.event_id.clone()
-        } else {
-            event_id
-        };
-        Order {
-            event_id,
-            adjusts: Some(conversion.event_id.clone()),
-            ..conversion
-        }
+        let event_id = if dice.chance(100) { conversion.event_id.clone() } else { event_id };
+        Order { event_id, adjusts: Some(conversion.event_id.clone()), ..conversion }
     }
 
     /// A record that cannot be used, and the field that its reason must name.
@@ -330,22 +275,11 @@ impl Producers {
 
     /// A record that makes the engine panic, before or after others of its batch are staged.
     fn poison(&self, dice: &mut Dice, logged_at: Millis) -> Written {
-        let id = if dice.chance(500) {
-            "panic: decoding"
-        } else {
-            "panic: applying"
-        };
+        let id = if dice.chance(500) { "panic: decoding" } else { "panic: applying" };
         let meaning = if dice.chance(500) {
-            Meaning::Touch(Touch {
-                event_id: id.to_owned(),
-                ..self.touch(dice, logged_at)
-            })
+            Meaning::Touch(Touch { event_id: id.to_owned(), ..self.touch(dice, logged_at) })
         } else {
-            Meaning::Order(Order {
-                event_id: id.to_owned(),
-                adjusts: None,
-                ..self.conversion(dice)
-            })
+            Meaning::Order(Order { event_id: id.to_owned(), adjusts: None, ..self.conversion(dice) })
         };
         let mut written = write(dice, meaning, logged_at);
         written.meaning = Meaning::Bad("panic");
@@ -361,7 +295,7 @@ fn money(dice: &mut Dice) -> (Option<i64>, Option<String>) {
 
 fn write(dice: &mut Dice, meaning: Meaning, logged_at: Millis) -> Written {
     let mut fields: Vec<(&str, Option<serde_json::Value>)> = Vec::new();
-    let mut money = |value: &str, amount: Option<i64>, currency: &Option<String>| {
+    let money = |value: &str, amount: Option<i64>, currency: &Option<String>| {
         vec![
             (value.to_owned(), amount.map(|amount| json!(amount))),
             ("currency".to_owned(), currency.clone().map(Into::into)),
@@ -371,11 +305,7 @@ fn write(dice: &mut Dice, meaning: Meaning, logged_at: Millis) -> Written {
         Meaning::Touch(touch) => {
             fields.push(("event_id", Some(json!(touch.event_id))));
             fields.push(("occurred_at", Some(json!(touch.occurred_at))));
-            fields.extend(
-                TEXTS
-                    .into_iter()
-                    .zip(touch.texts.iter().map(|text| text.clone().map(Into::into))),
-            );
+            fields.extend(TEXTS.into_iter().zip(touch.texts.iter().map(|text| text.clone().map(Into::into))));
             (Input::Touchpoints, money("cost_micros", touch.cost, &touch.currency))
         }
         Meaning::Order(order) => {
@@ -391,11 +321,5 @@ fn write(dice: &mut Dice, meaning: Meaning, logged_at: Millis) -> Written {
     fields.extend(more.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let key = Some(meaning.user_id().as_bytes().to_vec());
     let value = Some(wire::object(dice, fields));
-    Written {
-        input,
-        key,
-        value,
-        logged_at,
-        meaning,
-    }
+    Written { input, key, value, logged_at, meaning }
 }

@@ -56,16 +56,13 @@ impl Ledger {
         let book = |_| Book {
             written: PerInput::default(),
             committed: PerInput::default(),
-            answer: Answer::new(plan.rules.clone()),
+            answer: Answer::new(plan.rules.clone(), plan.format()),
             rows: Rows::new(),
             rows_end: 0,
             letters_end: 0,
             aside: BTreeSet::new(),
         };
-        Self {
-            broker,
-            books: (0..plan.partitions).map(book).collect(),
-        }
+        Self { broker, books: (0..plan.partitions).map(book).collect() }
     }
 
     /// The books of a partition.
@@ -88,9 +85,8 @@ impl Ledger {
                 return Err(format!("partition {partition} stands twice in one commit"));
             }
             let book = &mut self.books[partition as usize];
-            let entry = book
-                .enter(&self.broker, of_partition)
-                .map_err(|what| format!("partition {partition}: {what}"))?;
+            let entry =
+                book.enter(&self.broker, of_partition).map_err(|what| format!("partition {partition}: {what}"))?;
             all.rows += entry.rows;
             all.letters += entry.letters;
             all.moved += entry.moved;
@@ -110,9 +106,7 @@ impl Ledger {
         let letters = self.broker.ends(Topic::DeadLetter);
         for (partition, book) in self.books.iter().enumerate() {
             if rows[partition] != book.rows_end || letters[partition] != book.letters_end {
-                return Err(format!(
-                    "partition {partition}: written by a transaction that did not commit its offsets"
-                ));
+                return Err(format!("partition {partition}: written by a transaction that did not commit its offsets"));
             }
         }
         Ok(())
@@ -127,32 +121,21 @@ impl Book {
         for input in Input::ALL {
             let (from, to) = (*before.get(input), *offsets.next.get(input));
             if to < from {
-                return Err(format!(
-                    "the committed offset of {} goes back from {from} to {to}",
-                    input.name()
-                ));
+                return Err(format!("the committed offset of {} goes back from {from} to {to}", input.name()));
             }
             let written = self.written.get(input);
             let Some(read) = written.get(from as usize..to as usize) else {
-                return Err(format!(
-                    "{to} is committed of {}, which ends at {}",
-                    input.name(),
-                    written.len()
-                ));
+                return Err(format!("{to} is committed of {}, which ends at {}", input.name(), written.len()));
             };
             read.iter().for_each(|record| self.answer.add(&record.meaning));
             entry.moved += to - from;
         }
         self.committed = offsets.next;
-        let records = broker
-            .read(Topic::Attributions, partition, self.rows_end, usize::MAX)
-            .unwrap();
+        let records = broker.read(Topic::Attributions, partition, self.rows_end, usize::MAX).unwrap();
         entry.rows = records.len();
         self.rows_end = broker.ends(Topic::Attributions)[partition as usize];
         self.read_rows(&records)?;
-        let letters = broker
-            .read(Topic::DeadLetter, partition, self.letters_end, usize::MAX)
-            .unwrap();
+        let letters = broker.read(Topic::DeadLetter, partition, self.letters_end, usize::MAX).unwrap();
         entry.letters = letters.len();
         self.letters_end = broker.ends(Topic::DeadLetter)[partition as usize];
         for letter in &letters {
@@ -196,11 +179,7 @@ impl Book {
         let (input, offset) = origin::of(pairs).ok_or("a dead letter without its origin")?;
         let place = format!("{} offset {offset}", input.name());
         let reason = String::from_utf8_lossy(headers.get("tributary-reason").copied().unwrap_or_default());
-        let record = self
-            .written
-            .get(input)
-            .get(offset as usize)
-            .ok_or_else(|| format!("{place} is not there"))?;
+        let record = self.written.get(input).get(offset as usize).ok_or_else(|| format!("{place} is not there"))?;
         let Meaning::Bad(field) = record.meaning else {
             return Err(format!("{place} is set aside ({reason}) although it is good"));
         };
@@ -256,10 +235,8 @@ pub fn differences(expected: &Rows, found: &Rows) -> String {
     let keys: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
     let differing = keys.into_iter().filter(|key| expected.get(*key) != found.get(*key));
     for key in differing.take(3) {
-        let show = |rows: &Rows| {
-            rows.get(key)
-                .map_or("none".into(), |value| String::from_utf8_lossy(value).into_owned())
-        };
+        let show =
+            |rows: &Rows| rows.get(key).map_or("none".into(), |value| String::from_utf8_lossy(value).into_owned());
         text += &format!(
             "\n  {}\n    expected {}\n    found    {}",
             String::from_utf8_lossy(key),

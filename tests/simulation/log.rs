@@ -145,12 +145,7 @@ impl SimLog {
                     Ok(entry) => {
                         stage.say(
                             self.who,
-                            format!(
-                                "commits {} {} rows {} letters",
-                                text.join(" "),
-                                entry.rows,
-                                entry.letters
-                            ),
+                            format!("commits {} {} rows {} letters", text.join(" "), entry.rows, entry.letters),
                         );
                         let giant = self.is_giant(offsets);
                         self.life.unwritten.set(entry.partitions);
@@ -164,9 +159,7 @@ impl SimLog {
                             (Situation::TwoPartitions, text.len() > 1),
                             (Situation::Keepalive, entry.moved == 0 && text.len() == 1),
                         ];
-                        met.into_iter()
-                            .filter(|(_, met)| *met)
-                            .for_each(|(situation, _)| stage.meet(situation));
+                        met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| stage.meet(situation));
                     }
                 }
                 for of in offsets.iter() {
@@ -176,11 +169,7 @@ impl SimLog {
             Err(error) => {
                 stage.say(self.who, format!("does not commit {}: {error}", text.join(" ")));
                 if matches!(error, Error::Fenced(_)) {
-                    let zombie = if self.zombie {
-                        Situation::ZombieFenced
-                    } else {
-                        Situation::StolenFenced
-                    };
+                    let zombie = if self.zombie { Situation::ZombieFenced } else { Situation::StolenFenced };
                     stage.meet(zombie);
                 } else {
                     stage.violate(format!("a commit fails: {error}"));
@@ -208,13 +197,8 @@ impl SimLog {
             _ => {
                 self.say("loses an answer: undecided".into());
                 let mut stage = self.scene.borrow_mut();
-                offsets
-                    .iter()
-                    .for_each(|of| drop(stage.undecided.insert(of.partition, self.who)));
-                self.undecided = Some(Undecided {
-                    offsets: offsets.clone(),
-                    applied: fate == 2,
-                });
+                stage.undecided.extend(offsets.iter().map(|of| (of.partition, self.who)));
+                self.undecided = Some(Undecided { offsets: offsets.clone(), applied: fate == 2 });
             }
         }
         Error::Unknown("the answer was lost".into())
@@ -222,9 +206,7 @@ impl SimLog {
 
     /// Decides what was undecided.
     fn decide(&mut self) {
-        let Some(Undecided { offsets, applied }) = self.undecided.take() else {
-            return;
-        };
+        let Some(Undecided { offsets, applied }) = self.undecided.take() else { return };
         if applied {
             if self.apply(&offsets).is_ok() {
                 self.meet(Situation::UndecidedApplied);
@@ -297,22 +279,13 @@ impl TopicLog for SimLog {
 
     fn committed(&mut self, partition: u32) -> Result<PerInput<Option<Committed>>, Error> {
         self.enter("committed")?;
-        if self
-            .scene
-            .borrow()
-            .undecided
-            .get(&partition)
-            .is_some_and(|of| *of != self.who)
-        {
+        if self.scene.borrow().undecided.get(&partition).is_some_and(|of| *of != self.who) {
             self.meet(Situation::UndecidedAsked);
             return Err(Error::Unreachable("a transaction is undecided".into()));
         }
         let now = self.scene.borrow().now();
         let may = now - self.missing_since.unwrap_or(now) < MISSING;
-        let has_state = self
-            .partitions
-            .get(partition)
-            .is_some_and(|open| applied(&open).is_some());
+        let has_state = self.partitions.get(partition).is_some_and(|open| applied(&open).is_some());
         if may && has_state && self.strikes(|faults| faults.missing) {
             self.missing_since.get_or_insert(now);
             self.meet(Situation::OffsetsMissing);

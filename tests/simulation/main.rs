@@ -2,13 +2,7 @@
 //! duplicates and reorderings, each held against the batch answer after every commit.
 //!
 //! `make simulate SEEDS=100000` runs more of them, `SEEDS=7..8` one again.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 mod answer;
@@ -51,10 +45,7 @@ fn quiet() {
     ONCE.call_once(|| {
         let loud = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let planted = info
-                .payload()
-                .downcast_ref::<&str>()
-                .is_some_and(|text| text.starts_with("planted"));
+            let planted = info.payload().downcast_ref::<&str>().is_some_and(|text| text.starts_with("planted"));
             if !planted {
                 loud(info);
             }
@@ -104,10 +95,7 @@ fn run_all(seeds: Range<u64>, planted: Planted, enough: usize) -> (Vec<Summary>,
 
 fn show(failure: &Failure) -> String {
     let Failure { seed, what, trace } = failure;
-    format!(
-        "seed {seed}: {what}\n{trace}again: make simulate SEEDS={seed}..{}\n",
-        seed + 1
-    )
+    format!("seed {seed}: {what}\n{trace}again: make simulate SEEDS={seed}..{}\n", seed + 1)
 }
 
 #[test]
@@ -130,28 +118,16 @@ fn every_seed_ends_at_the_batch_answer_and_every_situation_comes_about() {
         }
     }
     let shown: Vec<String> = failures.iter().map(show).collect();
-    assert!(
-        failures.is_empty(),
-        "{} seeds fail\n{}",
-        failures.len(),
-        shown.join("\n")
-    );
+    assert!(failures.is_empty(), "{} seeds fail\n{}", failures.len(), shown.join("\n"));
     let enough = seeds.end - seeds.start >= ENOUGH;
-    assert!(
-        !enough || missing.is_empty(),
-        "situations that never came about: {missing:?}"
-    );
+    assert!(!enough || missing.is_empty(), "situations that never came about: {missing:?}");
 }
 
 #[test]
 fn a_seed_is_a_whole_run() {
     quiet();
     for seed in [1, 2, 3, 5, 8, 13, 21, 34] {
-        let hash = || {
-            world::run(seed, Planted::default())
-                .map(|summary| summary.hash)
-                .map_err(|failure| failure.what)
-        };
+        let hash = || world::run(seed, Planted::default()).map(|summary| summary.hash).map_err(|failure| failure.what);
         assert_eq!(hash(), hash(), "seed {seed}");
     }
 }
@@ -162,9 +138,7 @@ fn a_seed_is_a_whole_run() {
 fn every_planted_bug_is_caught() {
     for bug in tributary::stream::Bug::ALL {
         let (_, failures) = run_all(0..ENOUGH, Planted::with(bug), 1);
-        let Some(first) = failures.first() else {
-            panic!("no seed catches {bug:?}")
-        };
+        let Some(first) = failures.first() else { panic!("no seed catches {bug:?}") };
         let what = first.what.lines().next().unwrap_or_default();
         println!("{bug:?}: caught by seed {}: {what}", first.seed);
     }

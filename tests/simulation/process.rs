@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use tributary::store;
 use tributary::stream::decode::Decoder;
-use tributary::stream::{Engine, Options, Parts, Planted, RowFormat, Worker};
+use tributary::stream::{Engine, Options, Parts, Planted, Worker};
 
 use crate::log::SimLog;
 use crate::plan::Plan;
 use crate::situations::Situation;
 use crate::stage::{Scene, applied};
 use crate::watcher::{Death, Life, Watcher};
+use crate::wire;
 
 struct Running {
     worker: Worker<SimLog, Watcher>,
@@ -49,16 +50,7 @@ impl Process {
         let count = scene.borrow().plan.processes[number];
         let partitions = Arc::new(store::Partitions::new());
         let (scene, shared) = (Rc::clone(scene), shared.clone());
-        Self {
-            number,
-            count,
-            scene,
-            shared,
-            disks: 0,
-            planted,
-            partitions,
-            workers: Vec::new(),
-        }
+        Self { number, count, scene, shared, disks: 0, planted, partitions, workers: Vec::new() }
     }
 
     /// Whether it runs.
@@ -80,21 +72,14 @@ impl Process {
     pub fn start(&mut self) {
         self.partitions = Arc::new(store::Partitions::new());
         for number in 0..self.count {
-            let (plan, clock, broker) = {
+            let (plan, clock, broker, registry) = {
                 let mut stage = self.scene.borrow_mut();
                 stage.say((self.number, number), "starts".into());
-                (stage.plan.clone(), stage.clock(), Arc::clone(&stage.broker))
+                (stage.plan.clone(), stage.clock(), Arc::clone(&stage.broker), Arc::clone(&stage.registry))
             };
             let life = Rc::new(Life::default());
             let who = (self.number, number);
-            let of = || {
-                (
-                    Rc::clone(&self.scene),
-                    who,
-                    Arc::clone(&self.partitions),
-                    Rc::clone(&life),
-                )
-            };
+            let of = || (Rc::clone(&self.scene), who, Arc::clone(&self.partitions), Rc::clone(&life));
             let (scene, who, partitions, shared_life) = of();
             let log = SimLog::new(broker.join(&self.name(number)), scene, who, partitions, shared_life);
             let (scene, who, partitions, shared_life) = of();
@@ -104,7 +89,7 @@ impl Process {
                 partitions: Arc::clone(&self.partitions),
                 clock: Arc::new(move || AtomicI64::load(&clock, Ordering::Relaxed)),
             };
-            let worker = Worker::new(log, engine(&plan, self.planted), self.options(&plan), parts, watcher);
+            let worker = Worker::new(log, engine(&plan, registry, self.planted), self.options(&plan), parts, watcher);
             self.workers.push(Running { worker, life });
         }
     }
@@ -132,17 +117,12 @@ impl Process {
                 return Turned::Died;
             }
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => self
-                .scene
-                .borrow_mut()
-                .violate(format!("worker {} ends: {error}", self.name(number))),
+            Ok(Err(error)) => self.scene.borrow_mut().violate(format!("worker {} ends: {error}", self.name(number))),
             Err(panic) if panic.is::<Death>() => {}
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                self.scene
-                    .borrow_mut()
-                    .violate(format!("worker {} panics: {text:?}", self.name(number)));
+                self.scene.borrow_mut().violate(format!("worker {} panics: {text:?}", self.name(number)));
             }
         }
         self.scene.borrow_mut().never_ahead(&self.partitions);
@@ -181,10 +161,7 @@ impl Process {
             let mut stage = self.scene.borrow_mut();
             if durable != memory {
                 stage.meet(Situation::MemoryLost);
-                stage.say(
-                    (self.number, 0),
-                    format!("p{number}: memory lost, it had {:?}", applied(&open)),
-                );
+                stage.say((self.number, 0), format!("p{number}: memory lost, it had {:?}", applied(&open)));
             } else if keep {
                 stage.meet(Situation::MemoryKept);
             }
@@ -206,16 +183,12 @@ impl Process {
         for (number, Running { worker, life }) in workers.iter_mut().enumerate() {
             let closed = worker.close();
             if let Err(error) = closed {
-                self.scene
-                    .borrow_mut()
-                    .violate(format!("worker {} cannot close: {error}", self.name(number)));
+                self.scene.borrow_mut().violate(format!("worker {} cannot close: {error}", self.name(number)));
             }
             assert!(!life.dead.get());
         }
         if !self.partitions.all().is_empty() {
-            self.scene
-                .borrow_mut()
-                .violate("a stopped process still shows partitions".into());
+            self.scene.borrow_mut().violate("a stopped process still shows partitions".into());
         }
         drop(workers);
         let mut stage = self.scene.borrow_mut();
@@ -233,18 +206,15 @@ impl Process {
 
     /// The partitions that a worker answers live.
     pub fn live(&self, number: usize) -> Vec<u32> {
-        self.workers
-            .get(number)
-            .map(|running| running.worker.live().collect())
-            .unwrap_or_default()
+        self.workers.get(number).map(|running| running.worker.live().collect()).unwrap_or_default()
     }
 }
 
-fn engine(plan: &Plan, planted: Planted) -> Engine {
+fn engine(plan: &Plan, registry: Arc<AtomicBool>, planted: Planted) -> Engine {
     Engine {
-        decoder: Decoder::new(None),
+        decoder: Decoder::new(Some(wire::registry(registry))),
         rules: plan.rules.clone(),
-        format: RowFormat::Json,
+        format: plan.format(),
         rows_bytes: plan.rows_bytes,
         planted,
     }

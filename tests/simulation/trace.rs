@@ -34,11 +34,7 @@ impl Trace {
     /// The last lines, each with its number.
     pub fn tail(&self) -> String {
         let first = self.count - self.lines.len() as u64;
-        let lines = self
-            .lines
-            .iter()
-            .enumerate()
-            .map(|(index, line)| format!("{:5} {line}\n", first + index as u64));
+        let lines = self.lines.iter().enumerate().map(|(index, line)| format!("{:5} {line}\n", first + index as u64));
         lines.collect()
     }
 }

@@ -54,13 +54,7 @@ pub struct Watcher {
 impl Watcher {
     /// The observer of `who`.
     pub fn new(scene: Scene, who: Who, partitions: Arc<store::Partitions>, life: Rc<Life>) -> Self {
-        Self {
-            scene,
-            who,
-            partitions,
-            life,
-            replays: BTreeMap::new(),
-        }
+        Self { scene, who, partitions, life, replays: BTreeMap::new() }
     }
 
     fn meet(&self, situation: Situation) {
@@ -103,9 +97,7 @@ impl Watcher {
                 (Situation::OlderFolder, applied.is_some() && other),
                 (Situation::ReadAfterTrim, stage.trimmed[partition as usize]),
             ];
-            met.into_iter()
-                .filter(|(_, met)| *met)
-                .for_each(|(situation, _)| stage.met.meet(situation));
+            met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| stage.met.meet(situation));
         }
         self.replays.insert(partition, replay);
     }
@@ -117,17 +109,12 @@ impl Watcher {
             return;
         };
         let met = [
-            (
-                Situation::ReplayOfBoth,
-                replay.records.touchpoints > 0 && replay.records.conversions > 0,
-            ),
+            (Situation::ReplayOfBoth, replay.records.touchpoints > 0 && replay.records.conversions > 0),
             (Situation::ReplayInSteps, replay.batches > 1),
             (Situation::ReplaySkips, replay.skips),
             (Situation::PanicReplayed, replay.skips_panic),
         ];
-        met.into_iter()
-            .filter(|(_, met)| *met)
-            .for_each(|(situation, _)| self.meet(situation));
+        met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| self.meet(situation));
     }
 
     fn batch(&mut self, report: &BatchReport) {
@@ -161,22 +148,13 @@ impl Watcher {
             (Situation::ConflictingConversion, counts.conflicting_conversions > 0),
             (Situation::ConflictingAdjustment, counts.conflicting_adjustments > 0),
             (Situation::Duplicate, counts.duplicates > 0),
-            (
-                Situation::Late,
-                counts.late > 0 && counts.upserts > 0 && report.records.conversions == 0,
-            ),
+            (Situation::Late, counts.late > 0 && counts.upserts > 0 && report.records.conversions == 0),
             (Situation::Misplaced, report.misplaced > 0),
         ];
-        met.into_iter()
-            .filter(|(_, met)| *met)
-            .for_each(|(situation, _)| self.meet(situation));
+        met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| self.meet(situation));
         let unwritten = self.life.unwritten.get().saturating_sub(1);
         self.life.unwritten.set(unwritten);
-        self.may_die(if unwritten > 0 {
-            Situation::CrashBetweenWrites
-        } else {
-            Situation::CrashAfterWrite
-        });
+        self.may_die(if unwritten > 0 { Situation::CrashBetweenWrites } else { Situation::CrashAfterWrite });
     }
 }
 
@@ -206,6 +184,7 @@ impl Observer for Watcher {
                 self.life.flushed.borrow_mut().push(partition);
                 self.meet(Situation::FlushedByAge);
             }
+            Moment::RegistryUnreachable { .. } => self.meet(Situation::RegistryUnreachable),
             Moment::Refused { partition, refusal } => self.say(format!("p{partition}: refused: {refusal}")),
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! One seed: the scheduler that lets producers, workers, the group and fate take their turns, and the peace at the end in
 //! which everything must come out even.
 
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tributary::core::Millis;
 use tributary::store::{self, Budget};
@@ -51,16 +51,8 @@ pub fn run(seed: u64, planted: Planted) -> Result<Summary, Failure> {
     world.processes.iter_mut().for_each(Process::bury);
     let stage = world.scene.borrow();
     match outcome.and(stage.violation.clone().map_or(Ok(()), Err)) {
-        Ok(()) => Ok(Summary {
-            hash: stage.trace.hash(),
-            met: stage.met,
-            records: world.produced,
-        }),
-        Err(what) => Err(Failure {
-            seed,
-            what,
-            trace: stage.trace.tail(),
-        }),
+        Ok(()) => Ok(Summary { hash: stage.trace.hash(), met: stage.met, records: world.produced }),
+        Err(what) => Err(Failure { seed, what, trace: stage.trace.tail() }),
     }
 }
 
@@ -86,6 +78,7 @@ enum Act {
     Jump,
     LoseDisk,
     Upkeep,
+    Registry,
 }
 
 impl World {
@@ -98,23 +91,12 @@ impl World {
         let place = Place::Memory(rocksdb::Env::mem_env().unwrap());
         let broker = Broker::open(&place, &settings).unwrap();
         let scene = Stage::new(&plan, Arc::clone(&broker));
-        let budget = Budget {
-            lose_unflushed_on_close: true,
-            ..Budget::default()
-        };
+        let budget = Budget { lose_unflushed_on_close: true, ..Budget::default() };
         let shared = store::Shared::in_memory(&budget).unwrap();
         let process = |number| Process::new(number, &scene, &shared, planted);
         let processes = (0..plan.processes.len()).map(process).collect();
         let dice = Dice::new(plan.seed, 3);
-        Self {
-            producers: Producers::new(&plan),
-            scene,
-            broker,
-            dice,
-            processes,
-            produced: 0,
-            plan,
-        }
+        Self { producers: Producers::new(&plan), scene, broker, dice, processes, produced: 0, plan }
     }
 
     /// The life of the world: everything that may happen.
@@ -133,6 +115,7 @@ impl World {
             (weights.jump, Act::Jump),
             (weights.lose_disk, Act::LoseDisk),
             (weights.upkeep, Act::Upkeep),
+            (weights.registry, Act::Registry),
         ];
         while self.produced < self.plan.events {
             let act = self.dice.weighted(&acts);
@@ -153,6 +136,9 @@ impl World {
             Act::Jump => self.jump(),
             Act::LoseDisk => self.lose_disk(),
             Act::Upkeep => self.upkeep(),
+            Act::Registry => {
+                self.scene.borrow().registry.fetch_not(Ordering::Relaxed);
+            }
         }
     }
 
@@ -187,10 +173,7 @@ impl World {
             book.written.get_mut(written.input).push(written);
             self.produced += 1;
         }
-        self.scene
-            .borrow_mut()
-            .trace
-            .say(format!("{count} records are written"));
+        self.scene.borrow_mut().trace.say(format!("{count} records are written"));
     }
 
     fn workers(&self) -> Vec<(usize, usize)> {
@@ -213,11 +196,8 @@ impl World {
         if let Turned::On(live) = self.processes[process].turn(worker) {
             for partition in live {
                 self.scene.borrow_mut().lost_disk[process] = false;
-                let checked = check::state(
-                    &mut self.scene.borrow_mut(),
-                    &self.processes[process].partitions,
-                    partition,
-                );
+                let checked =
+                    check::state(&mut self.scene.borrow_mut(), &self.processes[process].partitions, partition);
                 if let Err(what) = checked {
                     self.scene.borrow_mut().violate(what);
                 }
@@ -244,10 +224,7 @@ impl World {
             self.broker.assign(partition, &name).unwrap();
         }
         let how = if planned { "is handed over" } else { "is given" };
-        self.scene
-            .borrow_mut()
-            .trace
-            .say(format!("p{partition} {how} to {name}"));
+        self.scene.borrow_mut().trace.say(format!("p{partition} {how} to {name}"));
     }
 
     fn stop(&mut self) {
@@ -263,9 +240,7 @@ impl World {
     }
 
     fn start(&mut self) {
-        let down: Vec<usize> = (0..self.processes.len())
-            .filter(|number| !self.processes[*number].is_up())
-            .collect();
+        let down: Vec<usize> = (0..self.processes.len()).filter(|number| !self.processes[*number].is_up()).collect();
         if down.is_empty() {
             return;
         }
@@ -319,15 +294,14 @@ impl World {
                     stage.meet(Situation::Trimmed);
                 }
             }
-            self.broker
-                .trim(Topic::DeadLetter, number, durable.dead_letters)
-                .unwrap();
+            self.broker.trim(Topic::DeadLetter, number, durable.dead_letters).unwrap();
         }
     }
 
     /// Faults end, everybody lives: everything must drain, and then be right.
     fn peace(&mut self) -> Result<(), String> {
         self.scene.borrow_mut().calm = true;
+        self.scene.borrow().registry.store(true, Ordering::Relaxed);
         self.scene.borrow_mut().trace.say("peace".into());
         for number in 0..self.processes.len() {
             if !self.processes[number].is_up() {
@@ -339,11 +313,7 @@ impl World {
         for partition in 0..self.plan.partitions {
             self.check_owner(partition)?;
         }
-        if self.plan.seed.is_multiple_of(4) {
-            self.once_more()
-        } else {
-            Ok(())
-        }
+        if self.plan.seed.is_multiple_of(4) { self.once_more() } else { Ok(()) }
     }
 
     /// A restart after the end says nothing: nothing has changed.
@@ -378,10 +348,7 @@ impl World {
                 return Ok(());
             }
         }
-        Err(format!(
-            "does not come to rest: {}",
-            self.waits_for().unwrap_or_default()
-        ))
+        Err(format!("does not come to rest: {}", self.waits_for().unwrap_or_default()))
     }
 
     fn waits_for(&self) -> Option<String> {
@@ -397,9 +364,7 @@ impl World {
                 ));
             }
             let owner = self.owner(partition);
-            owner
-                .is_none()
-                .then(|| format!("partition {partition} is live nowhere, assigned {owners:?}"))
+            owner.is_none().then(|| format!("partition {partition} is live nowhere, assigned {owners:?}"))
         })
     }
 
@@ -416,16 +381,11 @@ impl World {
     fn check_owner(&self, partition: u32) -> Result<(), String> {
         let owner = self.owner(partition).ok_or("nobody owns a partition")?;
         let partitions = &self.processes[owner].partitions;
-        let open = partitions
-            .get(partition)
-            .ok_or("the state of a live partition is not open")?;
+        let open = partitions.get(partition).ok_or("the state of a live partition is not open")?;
         let mut stage = self.scene.borrow_mut();
         let ends = PerInput::from_fn(|input| stage.ledger.book(partition).end(input));
         if applied(&open).is_some_and(|applied| applied != ends) {
-            return Err(format!(
-                "partition {partition} has applied {:?} of {ends:?}",
-                applied(&open)
-            ));
+            return Err(format!("partition {partition} has applied {:?} of {ends:?}", applied(&open)));
         }
         check::state(&mut stage, partitions, partition)
     }

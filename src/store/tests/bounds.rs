@@ -43,11 +43,7 @@ fn idle(shared: &Shared, dir: &Path, number: u64) -> Partition {
 fn idle_partitions_cost_little() {
     if let Some(dir) = std::env::var_os(CHILD) {
         let dir = PathBuf::from(dir);
-        let shared = Shared::open(&Budget {
-            partitions: 256,
-            ..Budget::default()
-        })
-        .unwrap();
+        let shared = Shared::open(&Budget { partitions: 256, ..Budget::default() }).unwrap();
         let mut open = vec![idle(&shared, &dir, 0)];
         let (memory, files) = (resident(), handles());
         open.extend((1..256).map(|number| idle(&shared, &dir, number)));
@@ -58,23 +54,14 @@ fn idle_partitions_cost_little() {
         return;
     }
     // Where there is a file system in memory: a thousand syncs would take most of a minute.
-    let dir = tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap();
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "store::tests::bounds::idle_partitions_cost_little",
-            "--nocapture",
-        ])
+        .args(["--exact", "store::tests::bounds::idle_partitions_cost_little", "--nocapture"])
         .env(CHILD, dir.path())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("255 more partitions"),
-        "{said}{output:?}"
-    );
+    assert!(output.status.success() && said.contains("255 more partitions"), "{said}{output:?}");
 }
 
 #[test]
@@ -94,9 +81,7 @@ fn a_user_without_conversions_costs_no_block() {
     // From the memtable: its filter answers.
     let view = partition.view();
     perf.reset();
-    (0..ABSENT)
-        .try_for_each(|who| view.conversions(user(who + 2_000), 0, i64::MAX, &mut stored))
-        .unwrap();
+    (0..ABSENT).try_for_each(|who| view.conversions(user(who + 2_000), 0, i64::MAX, &mut stored)).unwrap();
     assert!(perf.metric(PerfMetric::BloomMemtableMissCount) > ABSENT * 9 / 10);
     drop(view);
     // From a table: one look at its filter, and hardly ever one at a block.
@@ -104,16 +89,11 @@ fn a_user_without_conversions_costs_no_block() {
     let view = partition.view();
     view.conversions(user(ABSENT), 0, i64::MAX, &mut stored).unwrap();
     perf.reset();
-    (0..ABSENT)
-        .try_for_each(|who| view.conversions(user(who + 2_000), 0, i64::MAX, &mut stored))
-        .unwrap();
+    (0..ABSENT).try_for_each(|who| view.conversions(user(who + 2_000), 0, i64::MAX, &mut stored)).unwrap();
     assert!(stored.is_empty());
     let looks = perf.metric(PerfMetric::BlockCacheHitCount) + perf.metric(PerfMetric::BlockReadCount);
     println!("{looks} looks at blocks and filters for {ABSENT} users");
-    assert!(
-        looks < ABSENT * 11 / 10,
-        "{looks} looks at blocks and filters for {ABSENT} users"
-    );
+    assert!(looks < ABSENT * 11 / 10, "{looks} looks at blocks and filters for {ABSENT} users");
     assert!(perf.metric(PerfMetric::BloomSstMissCount) > ABSENT * 9 / 10);
     // And the same read does find what is there.
     view.conversions(user(0), 0, i64::MAX, &mut stored).unwrap();

@@ -108,10 +108,7 @@ impl Fold {
             currency: currencies[dice.roll(3) as usize],
         };
         let credit = i128::from(dice.roll(3)) - 1;
-        let sum = Sum {
-            credit_micros: credit,
-            credited_micros: credit * i128::from(i64::MAX),
-        };
+        let sum = Sum { credit_micros: credit, credited_micros: credit * i128::from(i64::MAX) };
         batch.add_rollup(&cell, sum);
         let name = (
             cell.dimension,
@@ -136,8 +133,7 @@ impl Fold {
         for who in 0..USERS {
             stored.clear();
             view.touchpoints(user(who), 0, Millis::MAX, &mut stored).unwrap();
-            fold.touchpoints
-                .extend(stored.iter().map(|(at, record)| (who, at, record.to_vec())));
+            fold.touchpoints.extend(stored.iter().map(|(at, record)| (who, at, record.to_vec())));
             for which in 0..CONVERSIONS {
                 if let Some(found) = view.conversion(user(who), conversion(which)).unwrap() {
                     fold.conversions.insert((who, which), found);
@@ -146,10 +142,7 @@ impl Fold {
         }
         fold.read_adjustments(view);
         fold.read_cells(view);
-        fold.applied = view
-            .meta()
-            .unwrap()
-            .map(|meta| u64::from_be_bytes(meta.try_into().unwrap()));
+        fold.applied = view.meta().unwrap().map(|meta| u64::from_be_bytes(meta.try_into().unwrap()));
         fold
     }
 
@@ -161,8 +154,7 @@ impl Fold {
             view.adjustments(user(who), conversion(which), &mut stored).unwrap();
             let mut found: Vec<_> = stored.iter().map(|(at, record)| (at, record.to_vec())).collect();
             found.sort();
-            self.adjustments
-                .extend((0..).zip(found).map(|(n, found)| ((who, which, n), found)));
+            self.adjustments.extend((0..).zip(found).map(|(n, found)| ((who, which, n), found)));
         }
     }
 
@@ -191,8 +183,7 @@ impl Fold {
         }
         for ((who, which), mut found) in groups {
             found.sort();
-            self.adjustments
-                .extend((0..).zip(found).map(|(n, found)| ((who, which, n), found)));
+            self.adjustments.extend((0..).zip(found).map(|(n, found)| ((who, which, n), found)));
         }
         self
     }
@@ -203,9 +194,7 @@ impl Fold {
         let mut seen = Vec::new();
         let mut after = None;
         loop {
-            after = view
-                .each_conversion(after, 7, |place, record| seen.push((place, record.to_vec())))
-                .unwrap();
+            after = view.each_conversion(after, 7, |place, record| seen.push((place, record.to_vec()))).unwrap();
             if after.is_none() {
                 break;
             }
@@ -214,11 +203,7 @@ impl Fold {
             .conversions
             .iter()
             .map(|((who, which), (occurred_at, record))| {
-                let place = Place {
-                    user: user(*who),
-                    occurred_at: *occurred_at,
-                    conversion: conversion(*which),
-                };
+                let place = Place { user: user(*who), occurred_at: *occurred_at, conversion: conversion(*which) };
                 (place, record.clone())
             })
             .collect();

@@ -7,12 +7,7 @@ use crate::core::Model;
 use crate::store::{BUCKET_MS, Batch, Budget, Cell, Dimension, Error, Partition, Shared, Stored, Sum};
 
 pub fn small() -> Budget {
-    Budget {
-        memory_bytes: 8 << 20,
-        open_files: 64,
-        partitions: 1,
-        ..Budget::default()
-    }
+    Budget { memory_bytes: 8 << 20, open_files: 64, partitions: 1, ..Budget::default() }
 }
 
 fn in_memory() -> (Shared, Partition) {
@@ -22,10 +17,7 @@ fn in_memory() -> (Shared, Partition) {
 }
 
 fn records(stored: &Stored) -> Vec<(i64, &str)> {
-    stored
-        .iter()
-        .map(|(at, record)| (at, std::str::from_utf8(record).unwrap()))
-        .collect()
+    stored.iter().map(|(at, record)| (at, std::str::from_utf8(record).unwrap())).collect()
 }
 
 #[test]
@@ -55,13 +47,7 @@ fn the_store_holds_what_a_map_would() {
 fn a_window_has_both_its_ends_and_nothing_else() {
     let (_shared, partition) = in_memory();
     let mut batch = Batch::new();
-    for (at, record) in [
-        (99, "before"),
-        (100, "first"),
-        (150, "middle"),
-        (200, "last"),
-        (201, "after"),
-    ] {
+    for (at, record) in [(99, "before"), (100, "first"), (150, "middle"), (200, "last"), (201, "after")] {
         batch.put_touchpoint(user(1), START + at, record.as_bytes());
         batch.put_conversion(user(1), conversion(at as u64), START + at, record.as_bytes(), None);
         batch.put_touchpoint(user(2), START + at, b"of another");
@@ -74,19 +60,15 @@ fn a_window_has_both_its_ends_and_nothing_else() {
         let view = partition.view();
         let wanted = vec![(START + 100, "first"), (START + 150, "middle"), (START + 200, "last")];
         let mut stored = Stored::new();
-        view.touchpoints(user(1), START + 100, START + 200, &mut stored)
-            .unwrap();
+        view.touchpoints(user(1), START + 100, START + 200, &mut stored).unwrap();
         assert_eq!(records(&stored), wanted);
         stored.clear();
-        view.conversions(user(1), START + 100, START + 200, &mut stored)
-            .unwrap();
+        view.conversions(user(1), START + 100, START + 200, &mut stored).unwrap();
         assert_eq!(records(&stored), wanted);
         stored.clear();
         view.conversions(user(3), 0, i64::MAX, &mut stored).unwrap();
-        view.touchpoints(user(1), START + 200, START + 100, &mut stored)
-            .unwrap();
-        view.touchpoints(user(1), START + 151, START + 199, &mut stored)
-            .unwrap();
+        view.touchpoints(user(1), START + 200, START + 100, &mut stored).unwrap();
+        view.touchpoints(user(1), START + 151, START + 199, &mut stored).unwrap();
         assert!(stored.is_empty());
         assert_eq!(stored.get(0), None);
     }
@@ -101,10 +83,7 @@ fn a_duplicate_lands_on_itself_and_a_conflicting_one_beside_it() {
         partition.write(&mut batch).unwrap();
     }
     let mut stored = Stored::new();
-    partition
-        .view()
-        .touchpoints(user(1), START, START, &mut stored)
-        .unwrap();
+    partition.view().touchpoints(user(1), START, START, &mut stored).unwrap();
     let mut found = records(&stored);
     found.sort_unstable();
     assert_eq!(found, vec![(START, "one"), (START, "two")]);
@@ -138,10 +117,7 @@ fn of_several_writes_of_one_key_the_last_counts() {
     batch.put_conversion(user(1), conversion(1), START, b"and back", Some(START + 5));
     partition.write(&mut batch).unwrap();
     let view = partition.view();
-    assert_eq!(
-        view.conversion(user(1), conversion(1)).unwrap(),
-        Some((START, b"and back".to_vec()))
-    );
+    assert_eq!(view.conversion(user(1), conversion(1)).unwrap(), Some((START, b"and back".to_vec())));
     let mut stored = Stored::new();
     view.conversions(user(1), 0, i64::MAX, &mut stored).unwrap();
     assert_eq!(records(&stored), vec![(START, "and back")]);
@@ -174,10 +150,7 @@ fn rollups_are_cut_at_their_buckets_and_gone_when_they_are_zero() {
         unattributed: false,
         currency: Some("EUR"),
     };
-    let sum = |credit_micros| Sum {
-        credit_micros,
-        credited_micros: -credit_micros,
-    };
+    let sum = |credit_micros| Sum { credit_micros, credited_micros: -credit_micros };
     for bucket in 0..5 {
         batch.add_rollup(&cell(bucket, "search"), sum(i128::from(bucket) + 1));
     }
@@ -187,31 +160,19 @@ fn rollups_are_cut_at_their_buckets_and_gone_when_they_are_zero() {
         let mut found = Vec::new();
         let (from, to) = (START + from * BUCKET_MS, START + to * BUCKET_MS);
         let each = |cell: &Cell<'_>, sum: Sum| found.push((cell.name.unwrap().to_owned(), sum.credit_micros));
-        partition
-            .view()
-            .rollups(Model::Linear, Dimension::Channel, from, to, each)
-            .unwrap();
+        partition.view().rollups(Model::Linear, Dimension::Channel, from, to, each).unwrap();
         found.sort();
         found
     };
-    assert_eq!(
-        read(1, 3),
-        vec![("email".into(), 10), ("search".into(), 2), ("search".into(), 3)]
-    );
+    assert_eq!(read(1, 3), vec![("email".into(), 10), ("search".into(), 2), ("search".into(), 3)]);
     assert_eq!(read(3, 3), vec![]);
     batch.add_rollup(&cell(2, "email"), sum(-10));
     partition.write(&mut batch).unwrap();
     assert_eq!(read(2, 3), vec![("search".into(), 3)]);
     assert_eq!(read(0, 100).len(), 5, "a cell of nothing is not read as 0, it is gone");
     let mut other = 0;
-    partition
-        .view()
-        .rollups(Model::FirstTouch, Dimension::Channel, 0, i64::MAX, |_, _| other += 1)
-        .unwrap();
-    partition
-        .view()
-        .rollups(Model::Linear, Dimension::Kind, 0, i64::MAX, |_, _| other += 1)
-        .unwrap();
+    partition.view().rollups(Model::FirstTouch, Dimension::Channel, 0, i64::MAX, |_, _| other += 1).unwrap();
+    partition.view().rollups(Model::Linear, Dimension::Kind, 0, i64::MAX, |_, _| other += 1).unwrap();
     assert_eq!(other, 0);
 }
 
@@ -253,11 +214,7 @@ fn a_damaged_table_is_told_from_a_missing_record() {
     partition.write(&mut batch).unwrap();
     drop(partition);
     let is_table = |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "sst");
-    let table = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .find(is_table)
-        .unwrap();
+    let table = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).find(is_table).unwrap();
     let mut bytes = std::fs::read(&table).unwrap();
     bytes[2_000] ^= 0xff;
     std::fs::write(&table, bytes).unwrap();

@@ -40,10 +40,7 @@ fn a_killed_process_leaves_a_prefix_of_its_batches() {
     let mut last = None;
     for life in 0..6 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "store::tests::recovery::a_killed_process_leaves_a_prefix_of_its_batches",
-            ])
+            .args(["--exact", "store::tests::recovery::a_killed_process_leaves_a_prefix_of_its_batches"])
             .env(CHILD, dir.path())
             .stdout(Stdio::null())
             .spawn()
@@ -63,10 +60,7 @@ fn a_killed_process_leaves_a_prefix_of_its_batches() {
 
 #[test]
 fn what_was_not_flushed_is_lost_as_a_whole() {
-    let budget = Budget {
-        lose_unflushed_on_close: true,
-        ..small()
-    };
+    let budget = Budget { lose_unflushed_on_close: true, ..small() };
     let shared = Shared::in_memory(&budget).unwrap();
     let dir = Path::new("/p");
     let mut dice = Dice(3);
@@ -127,8 +121,5 @@ fn old_writes_are_flushed_and_young_ones_are_not() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(partition.durable_meta().unwrap().as_deref(), Some(b"1".as_slice()));
-    assert!(
-        !partition.flush_if_older(9_000, 100).unwrap(),
-        "nothing was written since"
-    );
+    assert!(!partition.flush_if_older(9_000, 100).unwrap(), "nothing was written since");
 }

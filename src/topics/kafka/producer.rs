@@ -48,12 +48,7 @@ const SUPERSEDED_AT_MOST: u32 = 5;
 impl Producers {
     /// Both producers, with `init_transactions` done.
     pub(super) fn start(settings: &Settings, worker: usize, reach: &Arc<Reach>) -> Result<Self, Error> {
-        let id = |which| {
-            Slot::new(format!(
-                "{}-{}-{worker}-{which}",
-                settings.transactional_prefix, settings.instance
-            ))
-        };
+        let id = |which| Slot::new(format!("{}-{}-{worker}-{which}", settings.transactional_prefix, settings.instance));
         let mut producers = Self {
             settings: settings.clone(),
             reach: Arc::clone(reach),
@@ -99,10 +94,7 @@ impl Producers {
 
     fn open(&self) -> Result<&(Client, Topics), Error> {
         let slot = if self.turn { &self.second } else { &self.first };
-        slot.client
-            .as_ref()
-            .filter(|_| self.open)
-            .ok_or_else(|| Error::Aborted("no transaction is open".into()))
+        slot.client.as_ref().filter(|_| self.open).ok_or_else(|| Error::Aborted("no transaction is open".into()))
     }
 
     fn client(&self) -> Result<&Client, Error> {
@@ -121,10 +113,7 @@ impl Producers {
             self.renewals += 1;
             slot.start(&self.settings, &self.reach)?;
         }
-        let (client, _) = slot
-            .client
-            .as_ref()
-            .ok_or_else(|| Error::Unreachable("no producer".into()))?;
+        let (client, _) = slot.client.as_ref().ok_or_else(|| Error::Unreachable("no producer".into()))?;
         let _: Option<String> = client.client().context().take_undelivered();
         if let Err(error) = client.begin_transaction() {
             slot.renew = true;
@@ -139,9 +128,7 @@ impl Producers {
         let partition = number(outgoing.partition);
         loop {
             let sent = if outgoing.headers.is_empty() {
-                topics
-                    .get(outgoing.output)
-                    .produce(partition, outgoing.key, outgoing.value)
+                topics.get(outgoing.output).produce(partition, outgoing.key, outgoing.value)
             } else {
                 send_with_headers(client, self.settings.topics.output(outgoing.output), outgoing)
             };
@@ -166,10 +153,7 @@ impl Producers {
     ) -> Result<Receipt, Error> {
         let started = Instant::now();
         loop {
-            match self
-                .client()?
-                .send_offsets_to_transaction(offsets, member, self.settings.timeouts.transaction)
-            {
+            match self.client()?.send_offsets_to_transaction(offsets, member, self.settings.timeouts.transaction) {
                 Ok(()) => break,
                 Err(error) => match judge(&error) {
                     Verdict::Again => pause(),
@@ -227,14 +211,10 @@ impl Producers {
         let topic = self.settings.topics.output(Output::DeadLetter);
         let next = |partition: &u32| {
             let (client, _) = slot.client.as_ref()?;
-            let ends = client
-                .client()
-                .fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
+            let ends = client.client().fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
             ends.ok().map(|(_, end)| (*partition, end))
         };
-        Receipt {
-            dead_letters_next: self.dead_letters.iter().filter_map(next).collect(),
-        }
+        Receipt { dead_letters_next: self.dead_letters.iter().filter_map(next).collect() }
     }
 
     /// Drops the open transaction, whose end was not asked for.
@@ -303,11 +283,6 @@ fn send_with_headers(client: &Client, topic: &str, outgoing: &Outgoing<'_>) -> R
     (record.key, record.payload) = (outgoing.key, outgoing.value);
     let room = OwnedHeaders::new_with_capacity(outgoing.headers.len());
     let headers = outgoing.headers.iter();
-    record.headers = Some(headers.fold(room, |all, (key, value)| {
-        all.insert(Header {
-            key,
-            value: Some(*value),
-        })
-    }));
+    record.headers = Some(headers.fold(room, |all, (key, value)| all.insert(Header { key, value: Some(*value) })));
     client.send(record).map_err(|(error, _)| errors::code(&error))
 }
