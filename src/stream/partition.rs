@@ -200,7 +200,9 @@ impl Owned {
         now: Millis,
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
-        self.read(log, limit)?;
+        if let Err(error) = self.read(log, limit) {
+            return self.overtaken(log).and_then(|overtaken| if overtaken { Ok(true) } else { Err(error) });
+        }
         let Phase::Replaying(replay) = &mut self.phase else {
             return Ok(false);
         };
@@ -227,6 +229,17 @@ impl Owned {
         self.intake.hold_from(None);
         self.phase = Phase::Live;
         Ok(true)
+    }
+
+    /// Whether retention has passed what was to be read since the partition was judged; then it is judged again.
+    fn overtaken(&mut self, log: &mut impl TopicLog) -> Result<bool, Error> {
+        for input in Input::ALL {
+            if log.bounds(self.number, input)?.start > self.intake.reads_from(input) {
+                self.retake();
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Prepares the next live batch. Returns whether there is one.
