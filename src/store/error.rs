@@ -89,7 +89,9 @@ impl Error {
         if lower.contains("no space left") || lower.contains("disk quota") {
             return Self::NoSpace { dir, detail };
         }
-        if lower.contains("lock hold by current process") || lower.contains("while lock file") {
+        // A file system that lies in memory has its own words.
+        let locked = ["lock hold by current process", "while lock file", "lock is already held"];
+        if locked.iter().any(|words| lower.contains(words)) {
             return Self::Locked { dir, detail };
         }
         match kind {
