@@ -254,7 +254,12 @@ impl Owned {
         let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
         loop {
             match prepared.fill(engine, &source, count, mode) {
-                Ok(()) => return Ok(prepared.taken > 0),
+                Ok(()) => {
+                    if prepared.giant {
+                        observer.notice(Moment::Giant { partition });
+                    }
+                    return Ok(prepared.taken > 0);
+                }
                 Err(Trouble::Halve { panicked }) => {
                     if panicked {
                         observer.notice(Moment::Panicked { partition, records: count });

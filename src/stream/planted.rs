@@ -1,5 +1,8 @@
 //! Bugs that tests plant, to show that the simulation catches them. A build without the feature `planted` has none.
 
+#[cfg(feature = "planted")]
+use super::overlay::Overlay;
+
 /// One engine bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
@@ -45,5 +48,24 @@ impl Planted {
             let _ = bug;
             false
         }
+    }
+}
+
+/// Panics over a record whose event_id asks for it at this step; only in builds with the feature.
+#[cfg(feature = "planted")]
+pub fn trip(event_id: &str, step: &str) {
+    if event_id.strip_prefix("panic: ") == Some(step) {
+        std::panic::panic_any("planted panic");
+    }
+}
+
+/// Panics over a batch with a record whose event_id asks for it when the batch is applied.
+#[cfg(feature = "planted")]
+pub fn trip_applying(overlay: &Overlay) {
+    for staged in overlay.touchpoints() {
+        overlay.read_touchpoint(staged).into_iter().for_each(|touchpoint| trip(touchpoint.event_id, "applying"));
+    }
+    for staged in overlay.conversions().iter().filter(|staged| !staged.adjusts) {
+        overlay.read_conversion(staged).into_iter().for_each(|conversion| trip(conversion.event_id, "applying"));
     }
 }

@@ -159,12 +159,18 @@ impl Prepared {
                 let draft = decoder.touchpoint(value)?;
                 let touchpoint = draft.check().map_err(Failure::Bad)?;
                 check_record(record, touchpoint.user_id, touchpoint.occurred_at)?;
+                #[cfg(feature = "planted")]
+                super::planted::trip(touchpoint.event_id, "decoding");
                 self.overlay.touchpoint(&touchpoint);
             }
             Input::Conversions => {
                 let draft = decoder.conversion(value)?;
                 let conversion = draft.check().map_err(Failure::Bad)?;
                 check_record(record, conversion.user_id(), conversion.occurred_at())?;
+                #[cfg(feature = "planted")]
+                if let event::ConversionEvent::Conversion(conversion) = &conversion {
+                    super::planted::trip(conversion.event_id, "decoding");
+                }
                 self.overlay.conversion(&conversion);
             }
         }
@@ -193,6 +199,8 @@ impl Prepared {
 
     fn apply(&mut self, engine: &Engine, source: &Source<'_, '_>, suppressed: bool) -> Result<(), Trouble> {
         let Self { overlay, batch, rows, .. } = self;
+        #[cfg(feature = "planted")]
+        super::planted::trip_applying(overlay);
         let context = source.context(engine, overlay);
         let bound = if self.taken > 1 { engine.rows_bytes } else { engine.rows_bytes.saturating_mul(2) };
         let outcome = apply::apply(&context, batch, &mut |change| {
