@@ -1,12 +1,13 @@
 //! The batch answer of one partition: what the rows and sums must be for a set of events. It knows the core and how a row
-//! is spelled, and nothing of the stream.
+//! is spelled, and of the stream no more than the format's name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tributary::codec::json;
+use tributary::codec::{avro, json};
 use tributary::core::row::{self, Row, Scratch};
 use tributary::core::{Millis, Model, Rules};
 use tributary::store::{BUCKET_MS, Dimension};
+use tributary::stream::RowFormat;
 
 use crate::events::{Meaning, Order, Touch};
 
@@ -43,6 +44,7 @@ pub struct News {
 /// The answer for a growing set of events.
 pub struct Answer {
     rules: Rules,
+    format: RowFormat,
     users: BTreeMap<String, User>,
     dirty: BTreeSet<String>,
     rows: Rows,
@@ -51,9 +53,9 @@ pub struct Answer {
 
 impl Answer {
     /// The answer for no events.
-    pub fn new(rules: Rules) -> Self {
+    pub fn new(rules: Rules, format: RowFormat) -> Self {
         let (users, dirty, rows) = (BTreeMap::new(), BTreeSet::new(), Rows::new());
-        Self { rules, users, dirty, rows, scratch: Scratch::default() }
+        Self { rules, format, users, dirty, rows, scratch: Scratch::default() }
     }
 
     /// Adds an event to the set.
@@ -104,7 +106,7 @@ impl Answer {
             }
             let before = std::mem::take(&mut user.credited);
             user.sums.clear();
-            user.credit(&self.rules, &mut self.scratch, &mut self.rows, &mut news);
+            user.credit((&self.rules, self.format), &mut self.scratch, &mut self.rows, &mut news);
             news.taken_back |= before.difference(&user.credited).next().is_some();
         }
         (&self.rows, news)
@@ -134,7 +136,7 @@ impl Answer {
 }
 
 impl User {
-    fn credit(&mut self, rules: &Rules, scratch: &mut Scratch, into: &mut Rows, news: &mut News) {
+    fn credit(&mut self, (rules, format): (&Rules, RowFormat), scratch: &mut Scratch, into: &mut Rows, news: &mut News) {
         let mut journey: Vec<_> = self.touches.values().map(Touch::core).collect();
         journey.sort_by_key(|touch| (touch.occurred_at, touch.event_id.as_bytes()));
         for order in self.conversions.values() {
@@ -145,7 +147,10 @@ impl User {
             for row in &rows {
                 let (mut key, mut value) = (Vec::new(), Vec::new());
                 row.write_id(&mut key);
-                json::write_row(row, &mut value);
+                match format {
+                    RowFormat::Json => json::write_row(row, &mut value),
+                    RowFormat::Avro { schema_id } => avro::write_row(schema_id, row, &mut value),
+                }
                 add(&mut self.sums, row);
                 news.truncated |= row.truncated;
                 news.unattributed |= row.touchpoint_id.is_empty();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tributary::codec::avro::row_to_json;
 use tributary::core::Model;
 use tributary::core::event::{END_TIME, MIN_TIME};
 use tributary::store::{self, BUCKET_MS, Dimension};
@@ -94,7 +95,13 @@ fn whole(rows: &Rows) -> Result<(), String> {
     let mut sums: BTreeMap<(String, String), (i64, i64, i64)> = BTreeMap::new();
     let mut revisions: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
     for (key, value) in rows {
-        let row: Value = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        let mut json = Vec::new();
+        if value.first() == Some(&0) {
+            row_to_json(value, &mut json).map_err(|error| error.to_string())?;
+        } else {
+            json.clone_from(value);
+        }
+        let row: Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         let number = |name: &str| row[name].as_i64().unwrap_or(i64::MIN);
         if text("row_id").as_bytes() != key {

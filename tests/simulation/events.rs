@@ -2,6 +2,7 @@
 //! comes with what it means, so that the answer expected of the engine owes nothing to its decoding.
 
 use serde_json::json;
+use tributary::core::event::MAX_AHEAD;
 use tributary::core::{Adjustment, Conversion, Millis, Touchpoint};
 use tributary::topics::Input;
 
@@ -98,6 +99,14 @@ pub enum Meaning {
 }
 
 impl Meaning {
+    fn occurred_at(&self) -> Millis {
+        match self {
+            Self::Touch(touch) => touch.occurred_at,
+            Self::Order(order) => order.occurred_at,
+            Self::Bad(_) => 0,
+        }
+    }
+
     fn user_id(&self) -> &str {
         match self {
             Self::Touch(touch) => &touch.user_id,
@@ -121,6 +130,7 @@ pub struct Written {
 pub struct Producers {
     users: Vec<String>,
     step: Millis,
+    avro: u64,
     bad: u64,
     poison: bool,
     said: Vec<Meaning>,
@@ -140,7 +150,7 @@ impl Producers {
             users[0] = "x".repeat(128);
         }
         let step = (plan.rules.lookback_ms() / 4).max(1);
-        Self { users, step, bad: plan.bad, poison: plan.poison, said: Vec::new() }
+        Self { users, step, avro: plan.avro, bad: plan.bad, poison: plan.poison, said: Vec::new() }
     }
 
     /// The next record, logged now.
@@ -154,13 +164,15 @@ impl Producers {
             return self.poison(dice, logged_at);
         }
         let meaning = self.meaning(dice, logged_at);
+        // What is told once more must not come from the future of this record.
+        let logged_at = logged_at.max(meaning.occurred_at() - MAX_AHEAD);
         if self.said.len() < 64 {
             self.said.push(meaning.clone());
         } else {
             let place = dice.index(64);
             self.said[place] = meaning.clone();
         }
-        write(dice, meaning, logged_at)
+        if dice.chance(self.avro) { wire::avro(meaning, logged_at) } else { write(dice, meaning, logged_at) }
     }
 
     fn meaning(&self, dice: &mut Dice, logged_at: Millis) -> Meaning {
@@ -211,7 +223,7 @@ impl Producers {
         Touch {
             event_id: (*dice.pick(&TOUCH_IDS)).to_owned(),
             user_id: dice.pick(&self.users).clone(),
-            occurred_at: if last_moment { logged_at + 600_000 } else { self.moment(dice) },
+            occurred_at: if last_moment { logged_at + MAX_AHEAD } else { self.moment(dice) },
             texts,
             cost,
             currency,
@@ -283,7 +295,7 @@ fn money(dice: &mut Dice) -> (Option<i64>, Option<String>) {
 
 fn write(dice: &mut Dice, meaning: Meaning, logged_at: Millis) -> Written {
     let mut fields: Vec<(&str, Option<serde_json::Value>)> = Vec::new();
-    let mut money = |value: &str, amount: Option<i64>, currency: &Option<String>| {
+    let money = |value: &str, amount: Option<i64>, currency: &Option<String>| {
         vec![(value.to_owned(), amount.map(|amount| json!(amount))), ("currency".to_owned(), currency.clone().map(Into::into))]
     };
     let (input, more) = match &meaning {

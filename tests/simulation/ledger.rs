@@ -56,7 +56,7 @@ impl Ledger {
         let book = |_| Book {
             written: PerInput::default(),
             committed: PerInput::default(),
-            answer: Answer::new(plan.rules.clone()),
+            answer: Answer::new(plan.rules.clone(), plan.format()),
             rows: Rows::new(),
             rows_end: 0,
             letters_end: 0,

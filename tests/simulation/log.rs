@@ -194,7 +194,7 @@ impl SimLog {
             _ => {
                 self.say("loses an answer: undecided".into());
                 let mut stage = self.scene.borrow_mut();
-                offsets.iter().for_each(|of| drop(stage.undecided.insert(of.partition, self.who)));
+                stage.undecided.extend(offsets.iter().map(|of| (of.partition, self.who)));
                 self.undecided = Some(Undecided { offsets: offsets.clone(), applied: fate == 2 });
             }
         }

@@ -1,9 +1,11 @@
 //! What a seed draws before anything happens: how large the world is, how often things break.
 
 use tributary::core::{Millis, Model, Rules};
+use tributary::stream::RowFormat;
 use tributary::topics::Limit;
 
 use crate::dice::Dice;
+use crate::wire;
 
 /// The middle of all event times.
 pub const EPOCH: Millis = 1_700_000_000_000;
@@ -52,6 +54,8 @@ pub struct Weights {
     pub lose_disk: u64,
     /// Old input is taken away, the output compacted.
     pub upkeep: u64,
+    /// The schema registry goes down or comes back.
+    pub registry: u64,
 }
 
 /// A seed's world.
@@ -85,6 +89,10 @@ pub struct Plan {
     pub misplaced: u64,
     /// Bad records in a thousand.
     pub bad: u64,
+    /// Events in a thousand that are Avro.
+    pub avro: u64,
+    /// Whether rows are Avro.
+    pub avro_rows: bool,
     /// Whether records that make the engine panic may come; only a build with planted bugs has such.
     pub poison: bool,
     /// Whether input is trimmed; then nothing may lose its disk.
@@ -96,6 +104,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How rows are written.
+    pub fn format(&self) -> RowFormat {
+        if self.avro_rows { RowFormat::Avro { schema_id: wire::ROW } } else { RowFormat::Json }
+    }
+
     /// The world of a seed.
     pub fn new(seed: u64) -> Self {
         let dice = &mut Dice::new(seed, 1);
@@ -130,6 +143,8 @@ impl Plan {
             offsets_keepalive: 12 * 3_600_000,
             misplaced: dice.weighted(&[(4, 0), (1, 100)]),
             bad: dice.weighted(&[(1, 0), (3, 60), (1, 250)]),
+            avro: dice.weighted(&[(2, 0), (1, 500), (1, 1000)]),
+            avro_rows: dice.chance(250),
             poison: cfg!(feature = "planted") && dice.chance(300),
             trims,
             faults: faults(dice),
@@ -172,6 +187,7 @@ fn weights(dice: &mut Dice, trims: bool) -> Weights {
         jump: rate(5, 20),
         lose_disk: if trims { 0 } else { rate(10, 40) },
         upkeep: rate(10, 30),
+        registry: rate(5, 20),
         produce: 150,
         turn: 500,
         start: 60,

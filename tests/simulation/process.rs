@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use tributary::store;
 use tributary::stream::decode::Decoder;
-use tributary::stream::{Engine, Options, Parts, Planted, RowFormat, Worker};
+use tributary::stream::{Engine, Options, Parts, Planted, Worker};
 
 use crate::log::SimLog;
 use crate::plan::Plan;
 use crate::situations::Situation;
 use crate::stage::{Scene, applied};
 use crate::watcher::{Death, Life, Watcher};
+use crate::wire;
 
 struct Running {
     worker: Worker<SimLog, Watcher>,
@@ -71,10 +72,10 @@ impl Process {
     pub fn start(&mut self) {
         self.partitions = Arc::new(store::Partitions::new());
         for number in 0..self.count {
-            let (plan, clock, broker) = {
+            let (plan, clock, broker, registry) = {
                 let mut stage = self.scene.borrow_mut();
                 stage.say((self.number, number), "starts".into());
-                (stage.plan.clone(), stage.clock(), Arc::clone(&stage.broker))
+                (stage.plan.clone(), stage.clock(), Arc::clone(&stage.broker), Arc::clone(&stage.registry))
             };
             let life = Rc::new(Life::default());
             let who = (self.number, number);
@@ -88,7 +89,7 @@ impl Process {
                 partitions: Arc::clone(&self.partitions),
                 clock: Arc::new(move || AtomicI64::load(&clock, Ordering::Relaxed)),
             };
-            let worker = Worker::new(log, engine(&plan, self.planted), self.options(&plan), parts, watcher);
+            let worker = Worker::new(log, engine(&plan, registry, self.planted), self.options(&plan), parts, watcher);
             self.workers.push(Running { worker, life });
         }
     }
@@ -205,11 +206,11 @@ impl Process {
     }
 }
 
-fn engine(plan: &Plan, planted: Planted) -> Engine {
+fn engine(plan: &Plan, registry: Arc<AtomicBool>, planted: Planted) -> Engine {
     Engine {
-        decoder: Decoder::new(None),
+        decoder: Decoder::new(Some(wire::registry(registry))),
         rules: plan.rules.clone(),
-        format: RowFormat::Json,
+        format: plan.format(),
         rows_bytes: plan.rows_bytes,
         planted,
     }

@@ -65,6 +65,7 @@ situations! {
     Misplaced: "a record on another partition than its key's",
     Keepalive: "offsets of an idle partition, committed again",
     OffsetsMissing: "offsets that are missing for a moment",
+    RegistryUnreachable: "a schema registry that does not answer",
     LogUnreachable: "a log that cannot be reached",
     AbortUnreachable: "a log that cannot be reached for an abort",
     FlushedByAge: "memory flushed because of its age",

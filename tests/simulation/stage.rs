@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tributary::core::Millis;
 use tributary::stream::meta::Meta;
@@ -47,6 +47,8 @@ pub struct Stage {
     pub lost_disk: Vec<bool>,
     /// Partitions whose input was trimmed.
     pub trimmed: Vec<bool>,
+    /// Whether the schema registry answers.
+    pub registry: Arc<AtomicBool>,
     clock: Arc<AtomicI64>,
 }
 
@@ -68,6 +70,7 @@ impl Stage {
             last_owner: vec![None; partitions],
             lost_disk: vec![false; plan.processes.len()],
             trimmed: vec![false; partitions],
+            registry: Arc::new(AtomicBool::new(true)),
             clock: Arc::new(AtomicI64::new(START)),
             plan: plan.clone(),
             broker,

@@ -182,6 +182,7 @@ impl Observer for Watcher {
                 self.life.flushed.borrow_mut().push(partition);
                 self.meet(Situation::FlushedByAge);
             }
+            Moment::RegistryUnreachable { .. } => self.meet(Situation::RegistryUnreachable),
             Moment::Refused { partition, refusal } => self.say(format!("p{partition}: refused: {refusal}")),
             _ => {}
         }

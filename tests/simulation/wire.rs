@@ -1,10 +1,56 @@
 //! Events as JSON in every spelling that the contract allows, and in many that it does not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use apache_avro::Schema;
 use serde_json::Value;
-use tributary::core::Millis;
+use tributary::codec::{avro, schemas};
+use tributary::core::{ConversionEvent, Millis};
+use tributary::registry::{Error, Schemas};
+use tributary::topics::Input;
 
 use crate::dice::Dice;
-use crate::events::Written;
+use crate::events::{Meaning, Written};
+
+/// The ids of our schemas in the registry of the simulation.
+const TOUCHPOINT: u32 = 1;
+const CONVERSION: u32 = 2;
+/// The id of the schema of rows.
+pub const ROW: u32 = 3;
+
+/// A registry that can be down.
+pub fn registry(up: Arc<AtomicBool>) -> Arc<dyn Schemas> {
+    let parse = |text| Arc::new(Schema::parse_str(text).unwrap());
+    let (touchpoint, conversion) = (parse(schemas::TOUCHPOINT), parse(schemas::CONVERSION));
+    Arc::new(move |id| match id {
+        _ if !up.load(Ordering::Relaxed) => Err(Error::Unreachable("by chance".into())),
+        TOUCHPOINT => Ok(Arc::clone(&touchpoint)),
+        CONVERSION => Ok(Arc::clone(&conversion)),
+        _ => Err(Error::UnknownId(id)),
+    })
+}
+
+/// An event as framed Avro.
+pub fn avro(meaning: Meaning, logged_at: Millis) -> Written {
+    let mut value = Vec::new();
+    let (input, user_id) = match &meaning {
+        Meaning::Touch(touch) => {
+            avro::write_touchpoint(TOUCHPOINT, &touch.core(), &mut value);
+            (Input::Touchpoints, touch.user_id.clone())
+        }
+        Meaning::Order(order) => {
+            let event = match order.adjusts {
+                None => ConversionEvent::Conversion(order.conversion()),
+                Some(_) => ConversionEvent::Adjustment(order.adjustment()),
+            };
+            avro::write_conversion(CONVERSION, &event, &mut value);
+            (Input::Conversions, order.user_id.clone())
+        }
+        Meaning::Bad(_) => (Input::Touchpoints, String::new()),
+    };
+    Written { input, key: Some(user_id.into_bytes()), value: Some(value), logged_at, meaning }
+}
 
 /// An object of these fields in any order. What is absent is left out, null or (where it may be) empty.
 pub fn object(dice: &mut Dice, mut fields: Vec<(&str, Option<Value>)>) -> Vec<u8> {
@@ -53,7 +99,7 @@ fn escaped(text: &str) -> String {
 pub fn spoil(dice: &mut Dice, written: &mut Written) -> &'static str {
     let value = written.value.take().unwrap_or_default();
     let text = String::from_utf8(value.clone()).unwrap();
-    let (spoiled, field) = match dice.below(18) {
+    let (spoiled, field) = match dice.below(19) {
         0 => (Some(value[..value.len() - 1].to_vec()), ""),
         1 => {
             written.key = Some(b"somebody else".to_vec());
@@ -77,6 +123,7 @@ pub fn spoil(dice: &mut Dice, written: &mut Written) -> &'static str {
         14 => (Some([&value[..value.len() - 1], b",\"event_id\":\"again\"}"].concat()), "event_id"),
         15 => (Some([b"\xff".as_slice(), &value].concat()), ""),
         16 => (Some(format!("[{text}]").into_bytes()), ""),
+        17 => (Some([b"\0\0\0\0\x63".as_slice(), &value].concat()), "value"),
         _ => (Some(Vec::new()), ""),
     };
     written.value = spoiled;

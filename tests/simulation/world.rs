@@ -1,8 +1,8 @@
 //! One seed: the scheduler that lets producers, workers, the group and fate take their turns, and the peace at the end in
 //! which everything must come out even.
 
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tributary::core::Millis;
 use tributary::store::{self, Budget};
@@ -78,6 +78,7 @@ enum Act {
     Jump,
     LoseDisk,
     Upkeep,
+    Registry,
 }
 
 impl World {
@@ -114,6 +115,7 @@ impl World {
             (weights.jump, Act::Jump),
             (weights.lose_disk, Act::LoseDisk),
             (weights.upkeep, Act::Upkeep),
+            (weights.registry, Act::Registry),
         ];
         while self.produced < self.plan.events {
             let act = self.dice.weighted(&acts);
@@ -134,6 +136,9 @@ impl World {
             Act::Jump => self.jump(),
             Act::LoseDisk => self.lose_disk(),
             Act::Upkeep => self.upkeep(),
+            Act::Registry => {
+                self.scene.borrow().registry.fetch_not(Ordering::Relaxed);
+            }
         }
     }
 
@@ -293,6 +298,7 @@ impl World {
     /// Faults end, everybody lives: everything must drain, and then be right.
     fn peace(&mut self) -> Result<(), String> {
         self.scene.borrow_mut().calm = true;
+        self.scene.borrow().registry.store(true, Ordering::Relaxed);
         self.scene.borrow_mut().trace.say("peace".into());
         for number in 0..self.processes.len() {
             if !self.processes[number].is_up() {
