@@ -174,12 +174,7 @@ impl Registry {
             Err(error) if error.is_of_the_record() => {
                 lock(&self.memory).refusals.insert(id, (Instant::now(), error.clone()));
             }
-            Err(error) => {
-                *silence = Some(Silence {
-                    at: Instant::now(),
-                    error: error.clone(),
-                })
-            }
+            Err(error) => *silence = Some(Silence { at: Instant::now(), error: error.clone() }),
         }
         answer
     }
@@ -242,15 +237,8 @@ impl Registry {
         for (subject, schema) in schemas {
             if let Compatibility::Incompatible(reasons) = self.compatible(subject, schema).await? {
                 let silent = reasons.is_empty(); // Apicurio's answer has no reasons
-                let reasons = if silent {
-                    "the registry does not say why".into()
-                } else {
-                    reasons.join("; ")
-                };
-                return Err(Error::Incompatible {
-                    subject: (*subject).into(),
-                    reasons,
-                });
+                let reasons = if silent { "the registry does not say why".into() } else { reasons.join("; ") };
+                return Err(Error::Incompatible { subject: (*subject).into(), reasons });
             }
         }
         let mut ids = Vec::with_capacity(schemas.len());

@@ -1,5 +1,7 @@
 //! The binary as its user meets it: exit codes, messages, and the demo from start to verification.
 
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -65,7 +67,8 @@ fn a_replay_that_set_lines_aside_is_4() {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let touchpoints = file("t", "{\"event_id\":\"t\",\"user_id\":\"u\",\"occurred_at\":1700000000000,\"channel\":\"email\"}\n");
+    let touchpoints =
+        file("t", "{\"event_id\":\"t\",\"user_id\":\"u\",\"occurred_at\":1700000000000,\"channel\":\"email\"}\n");
     let good = "{\"event_id\":\"c\",\"user_id\":\"u\",\"occurred_at\":1700000100000}\n";
     let conversions = file("c", good);
     let (code, rows, _) = run(&["replay", "--touchpoints", &touchpoints, "--conversions", &conversions]);
@@ -85,7 +88,8 @@ struct Demo {
 
 impl Demo {
     fn start(folder: &Path) -> Self {
-        let mut command = tributary(&["demo", "--plain", "--rate", "1000", "--users", "200", "--listen", "127.0.0.1:0"]);
+        let mut command =
+            tributary(&["demo", "--plain", "--rate", "1000", "--users", "200", "--listen", "127.0.0.1:0"]);
         let mut child = command.arg("--data-dir").arg(folder).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
@@ -142,8 +146,11 @@ fn broker(folder: &Path) -> std::sync::Arc<Broker> {
     Broker::open(&Place::Folder(folder.join("log")), &Settings::new(NonZeroU32::new(4).unwrap())).unwrap()
 }
 
+/// Rows by their id.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// What the log says, and what one batch pass over its inputs says.
-fn streamed_and_batch(broker: &Broker) -> (BTreeMap<Vec<u8>, Vec<u8>>, BTreeMap<Vec<u8>, Vec<u8>>) {
+fn streamed_and_batch(broker: &Broker) -> (Rows, Rows) {
     let (mut touchpoints, mut conversions, mut streamed) = (Vec::new(), Vec::new(), BTreeMap::new());
     for partition in 0..4 {
         touchpoints.extend(broker.read(Topic::Touchpoints, partition, 0, usize::MAX).unwrap());
@@ -174,35 +181,10 @@ fn a_demo_runs_answers_stops_goes_on_and_equals_the_batch() {
     let mut demo = Demo::start(data);
     let curl = demo.line("curl");
     demo.line(" conversions=");
-    let until = Instant::now() + Duration::from_secs(20);
-    let report = loop {
-        let answer = ask(&curl);
-        if answer.contains("email") || Instant::now() > until {
-            break answer;
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    };
-    assert!(report.starts_with("HTTP/1.1 200") && report.contains("email"), "{report}");
-
-    let (code, _, message) = run(&["run", "--config", config.to_str().unwrap()]);
-    assert!(code == 6 && message.contains("another"), "two instances on one folder: {code} {message}");
-    let (code, key, _) = run(&["keys", "create", "--role", "viewer", "--data-dir", data.to_str().unwrap()]);
-    assert!(code == 0 && key.starts_with("trb_live_"), "{key}");
-    let (code, list, _) = run(&["keys", "list", "--data-dir", data.to_str().unwrap()]);
-    assert!(code == 0 && list.contains("viewer") && list.contains("demo"), "{list}");
-
-    let mut tail = tributary(&["tail", "--from", "beginning", "--data-dir", data.to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let rows: Vec<String> = BufReader::new(tail.stdout.take().unwrap()).lines().take(50).map(Result::unwrap).collect();
-    tail.kill().unwrap();
-    tail.wait().unwrap();
-    assert_eq!(rows.len(), 50);
-    for row in &rows {
-        let row: serde_json::Value = serde_json::from_str(row).unwrap();
-        assert!(row["row_id"].is_string(), "{row}");
-    }
+    the_pasted_line_works(&curl);
+    one_instance_a_folder(&config);
+    keys_are_made_and_listed(data);
+    rows_come_as_lines(data);
     assert!(demo.stop().contains("Stopped."));
     let before: i64 = broker(data).ends(Topic::Touchpoints).iter().sum();
     assert!(before > 1_000, "{before}");
@@ -218,6 +200,49 @@ fn a_demo_runs_answers_stops_goes_on_and_equals_the_batch() {
         assert!(streamed == batch, "{} rows streamed, {} by the batch", streamed.len(), batch.len());
         spoil(&broker);
     }
+    verify_finds_and_repairs(&config);
+}
+
+fn the_pasted_line_works(curl: &str) {
+    let until = Instant::now() + Duration::from_secs(20);
+    let report = loop {
+        let answer = ask(curl);
+        if answer.contains("email") || Instant::now() > until {
+            break answer;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(report.starts_with("HTTP/1.1 200") && report.contains("email"), "{report}");
+}
+
+fn one_instance_a_folder(config: &Path) {
+    let (code, _, message) = run(&["run", "--config", config.to_str().unwrap()]);
+    assert!(code == 6 && message.contains("another"), "{code} {message}");
+}
+
+fn keys_are_made_and_listed(data: &Path) {
+    let (code, key, _) = run(&["keys", "create", "--role", "viewer", "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 0 && key.starts_with("trb_live_"), "{key}");
+    let (code, list, _) = run(&["keys", "list", "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 0 && list.contains("viewer") && list.contains("demo"), "{list}");
+}
+
+fn rows_come_as_lines(data: &Path) {
+    let mut tail = tributary(&["tail", "--from", "beginning", "--data-dir", data.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let rows: Vec<String> = BufReader::new(tail.stdout.take().unwrap()).lines().take(50).map(Result::unwrap).collect();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert_eq!(rows.len(), 50);
+    for row in &rows {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        assert!(row["row_id"].is_string(), "{row}");
+    }
+}
+
+fn verify_finds_and_repairs(config: &Path) {
     let verify = |more: &[&str]| run(&[&["verify", "--config", config.to_str().unwrap()], more].concat());
     let (code, found, summary) = verify(&[]);
     assert_eq!(code, 4, "{summary}");
@@ -230,6 +255,7 @@ fn a_demo_runs_answers_stops_goes_on_and_equals_the_batch() {
 /// Writes a row that no state answers.
 fn spoil(broker: &std::sync::Arc<Broker>) {
     let mut member = broker.join("spoiler");
+    broker.spread().unwrap();
     assert_eq!(member.poll(Duration::ZERO).unwrap().len(), 4);
     let committed = member.committed(1).unwrap();
     let (touchpoints, conversions) = (committed.touchpoints.unwrap(), committed.conversions.unwrap());

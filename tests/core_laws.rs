@@ -1,17 +1,7 @@
 //! The laws of the core as properties: order and duplication never show, credit is exact, the core agrees with a naive
 //! second reading of the contract, differences add up, ids are unique, drafts are held to every rule.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_precision_loss)]
 
 mod oracle;
 
@@ -52,16 +42,9 @@ fn value() -> impl Strategy<Value = Option<i64>> {
 
 fn touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
     let few = select(vec!["t1", "t2", "t|3", "t\\4", "t5", "t6", "é"]);
-    let ids = (
-        prop_oneof![few, select(MANY_IDS.to_vec())],
-        select(vec!["u1", "u2"]),
-        time(),
-    );
+    let ids = (prop_oneof![few, select(MANY_IDS.to_vec())], select(vec!["u1", "u2"]), time());
     let channel = option::of(select(vec!["direct", "Direct", "DIRECT", "search", "email", "(other)"]));
-    let words = (
-        select(vec!["click", "view"]),
-        option::of(select(vec!["spring", "summer"])),
-    );
+    let words = (select(vec!["click", "view"]), option::of(select(vec!["spring", "summer"])));
     (ids, channel, words, value()).prop_map(|((event_id, user_id, occurred_at), channel, words, cost_micros)| {
         Touchpoint {
             event_id,
@@ -83,31 +66,21 @@ fn touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
 
 fn conversion() -> impl Strategy<Value = Conversion<'static>> {
     let ids = (select(vec!["c1", "c|2", "c3"]), select(vec!["u1", "u2"]), time());
-    (
-        ids,
-        select(vec!["conversion", "purchase"]),
-        value(),
-        select(vec!["EUR", "USD"]),
+    (ids, select(vec!["conversion", "purchase"]), value(), select(vec!["EUR", "USD"])).prop_map(
+        |((event_id, user_id, occurred_at), kind, value_micros, currency)| Conversion {
+            event_id,
+            user_id,
+            occurred_at,
+            kind,
+            value_micros,
+            currency: value_micros.map(|_| currency),
+        },
     )
-        .prop_map(
-            |((event_id, user_id, occurred_at), kind, value_micros, currency)| Conversion {
-                event_id,
-                user_id,
-                occurred_at,
-                kind,
-                value_micros,
-                currency: value_micros.map(|_| currency),
-            },
-        )
 }
 
 fn adjustment() -> impl Strategy<Value = Adjustment<'static>> {
-    (
-        conversion(),
-        select(vec!["a1", "a2", "c1"]),
-        option::of(select(vec!["EUR", "USD"])),
-    )
-        .prop_map(|(c, event_id, currency)| Adjustment {
+    (conversion(), select(vec!["a1", "a2", "c1"]), option::of(select(vec!["EUR", "USD"]))).prop_map(
+        |(c, event_id, currency)| Adjustment {
             event_id,
             user_id: c.user_id,
             occurred_at: c.occurred_at,
@@ -115,7 +88,8 @@ fn adjustment() -> impl Strategy<Value = Adjustment<'static>> {
             value_micros: c.value_micros,
             currency: c.currency.or(currency),
             adjusts: c.event_id,
-        })
+        },
+    )
 }
 
 #[derive(Clone, Debug, Default)]
@@ -127,48 +101,24 @@ struct Events {
 
 fn events() -> impl Strategy<Value = Events> {
     let touchpoints = prop_oneof![3 => vec(touchpoint(), 0..30), 1 => vec(touchpoint(), 100..200)];
-    (touchpoints, vec(conversion(), 1..5), vec(adjustment(), 0..5)).prop_map(
-        |(touchpoints, conversions, adjustments)| Events {
-            touchpoints,
-            conversions,
-            adjustments,
-        },
-    )
+    (touchpoints, vec(conversion(), 1..5), vec(adjustment(), 0..5))
+        .prop_map(|(touchpoints, conversions, adjustments)| Events { touchpoints, conversions, adjustments })
 }
 
 /// The same set of events: shuffled, and some of them more than once.
 fn again(events: &Events) -> impl Strategy<Value = Events> + use<> {
     fn mixed<T: Clone + std::fmt::Debug + 'static>(all: &[T]) -> impl Strategy<Value = Vec<T>> + use<T> {
         let all = all.to_vec();
-        let copies = if all.is_empty() {
-            Just(Vec::new()).boxed()
-        } else {
-            vec(select(all.clone()), 0..10).boxed()
-        };
-        copies
-            .prop_map(move |copies| [all.clone(), copies].concat())
-            .prop_shuffle()
+        let copies = if all.is_empty() { Just(Vec::new()).boxed() } else { vec(select(all.clone()), 0..10).boxed() };
+        copies.prop_map(move |copies| [all.clone(), copies].concat()).prop_shuffle()
     }
-    (
-        mixed(&events.touchpoints),
-        mixed(&events.conversions),
-        mixed(&events.adjustments),
-    )
-        .prop_map(|(touchpoints, conversions, adjustments)| Events {
-            touchpoints,
-            conversions,
-            adjustments,
-        })
+    (mixed(&events.touchpoints), mixed(&events.conversions), mixed(&events.adjustments))
+        .prop_map(|(touchpoints, conversions, adjustments)| Events { touchpoints, conversions, adjustments })
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
     let models = proptest::sample::subsequence(Model::ALL.to_vec(), 1..=6);
-    (
-        select(vec![LOOKBACK, 1, 2 * LOOKBACK + 1]),
-        1..2_000i64,
-        select(vec![1, 2, 3, 256]),
-        models,
-    )
+    (select(vec![LOOKBACK, 1, 2 * LOOKBACK + 1]), 1..2_000i64, select(vec![1, 2, 3, 256]), models)
         .prop_map(|(lookback, half_life, max_path, models)| Rules::new(lookback, half_life, max_path, models).unwrap())
 }
 
@@ -200,12 +150,8 @@ fn core_rows(events: &Events, rules: &Rules) -> Vec<Row<'static>> {
 fn as_lines(rows: &[Row<'_>]) -> Lines {
     let mut lines = Lines::new();
     for row in rows {
-        let key = (
-            row.user_id.to_owned(),
-            row.conversion_id.to_owned(),
-            row.model.name(),
-            row.touchpoint_id.to_owned(),
-        );
+        let key =
+            (row.user_id.to_owned(), row.conversion_id.to_owned(), row.model.name(), row.touchpoint_id.to_owned());
         let line = Line {
             touchpoint: row.touched_at.map(|at| (at, row.interaction.unwrap().to_owned())),
             channel: row.channel.into(),
@@ -330,22 +276,9 @@ fn row_id(conversion_id: &str, model: Model, touchpoint_id: &str) -> String {
         currency: None,
     };
     let mut rows = Vec::new();
-    credit(
-        &conversion,
-        &[],
-        &[],
-        &Rules::default(),
-        &mut Scratch::default(),
-        &mut rows,
-    );
+    credit(&conversion, &[], &[], &Rules::default(), &mut Scratch::default(), &mut rows);
     let mut id = Vec::new();
-    Row {
-        conversion_id,
-        model,
-        touchpoint_id,
-        ..rows[0]
-    }
-    .write_id(&mut id);
+    Row { conversion_id, model, touchpoint_id, ..rows[0] }.write_id(&mut id);
     String::from_utf8(id).unwrap()
 }
 
@@ -356,10 +289,7 @@ fn unescaped(id: &str) -> Vec<String> {
     while let Some(c) = chars.next() {
         match c {
             '|' => parts.push(String::new()),
-            '\\' => parts
-                .last_mut()
-                .unwrap()
-                .push(chars.next().expect("an escaped character")),
+            '\\' => parts.last_mut().unwrap().push(chars.next().expect("an escaped character")),
             c => parts.last_mut().unwrap().push(c),
         }
     }

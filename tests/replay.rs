@@ -1,11 +1,5 @@
 //! Replay against tables worked out by hand, and against itself: packed, split, shuffled, in little memory.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -81,9 +75,7 @@ fn golden(name: &str) -> Vec<u8> {
 fn table(name: &str) -> Vec<Vec<String>> {
     let text = String::from_utf8(golden(name)).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .map(|line| line.split_whitespace().map(Into::into).collect())
-        .collect()
+    lines.map(|line| line.split_whitespace().map(Into::into).collect()).collect()
 }
 
 /// Rows as a golden table has them.
@@ -105,26 +97,17 @@ fn as_table(rows: &str) -> Vec<Vec<String>> {
         serde_json::Value::Null => "-".into(),
         other => other.to_string(),
     };
-    let rows = rows
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    rows.map(|row| columns.iter().map(|column| word(&row[column])).collect())
-        .collect()
+    let rows = rows.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.map(|row| columns.iter().map(|column| word(&row[column])).collect()).collect()
 }
 
 #[test]
 fn every_model_as_worked_out_by_hand() {
-    let mut bench = Bench::new(
-        &golden("models.touchpoints.ndjson"),
-        &golden("models.conversions.ndjson"),
-    );
+    let mut bench = Bench::new(&golden("models.touchpoints.ndjson"), &golden("models.conversions.ndjson"));
     bench.request.rules = Rules::default();
     let summary = bench.run();
     assert_eq!(as_table(&bench.rows()), table("models.rows.txt"));
-    assert_eq!(
-        (summary.touchpoints, summary.conversions, summary.rows, summary.bad),
-        (3, 1, 12, 0)
-    );
+    assert_eq!((summary.touchpoints, summary.conversions, summary.rows, summary.bad), (3, 1, 12, 0));
 }
 
 #[test]
@@ -148,11 +131,7 @@ fn journeys_are_sets_as_worked_out_by_hand() {
         assert_eq!(bench.run(), expected);
         assert_eq!(as_table(&bench.rows()), table("sets.rows.txt"));
     }
-    assert_eq!(
-        bench.names(),
-        ["conversions", "dead", "rows", "touchpoints"],
-        "nothing else is left"
-    );
+    assert_eq!(bench.names(), ["conversions", "dead", "rows", "touchpoints"], "nothing else is left");
 }
 
 #[test]
@@ -167,10 +146,7 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
 
@@ -186,16 +162,9 @@ fn some_events(count: u64) -> (Vec<String>, Vec<String>) {
     let mut dice = Dice(7);
     let (mut touchpoints, mut conversions) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        let user = if dice.roll(4) == 0 {
-            0
-        } else {
-            dice.roll(count / 10 + 1)
-        };
+        let user = if dice.roll(4) == 0 { 0 } else { dice.roll(count / 10 + 1) };
         let at = 1_774_958_400_000 + dice.roll(60 * DAY as u64 / 600_000) as i64 * 600_000;
-        let (id, channel) = (
-            dice.roll(count),
-            ["direct", "email", "search", "social"][dice.roll(4) as usize],
-        );
+        let (id, channel) = (dice.roll(count), ["direct", "email", "search", "social"][dice.roll(4) as usize]);
         if dice.roll(10) > 0 {
             touchpoints.push(format!(
                 r#"{{"event_id":"t{id}","user_id":"u{user}","occurred_at":{at},"channel":"{channel}"}}"#
@@ -203,18 +172,10 @@ fn some_events(count: u64) -> (Vec<String>, Vec<String>) {
             continue;
         }
         let value = dice.roll(100_000);
-        let mut line = format!(
-            r#"{{"event_id":"c{user}-{}","user_id":"u{user}","occurred_at":{at}"#,
-            id % 5
-        );
+        let mut line = format!(r#"{{"event_id":"c{user}-{}","user_id":"u{user}","occurred_at":{at}"#, id % 5);
         match dice.roll(4) {
             0 => write!(line, r#","adjusts":"c{user}-{}""#, value % 5).unwrap(),
-            1 => write!(
-                line,
-                r#","adjusts":"c{user}-{}","value_micros":{value},"currency":"EUR""#,
-                id % 4
-            )
-            .unwrap(),
+            1 => write!(line, r#","adjusts":"c{user}-{}","value_micros":{value},"currency":"EUR""#, id % 4).unwrap(),
             _ => write!(line, r#","value_micros":{value},"currency":"EUR""#).unwrap(),
         }
         line.push('}');
@@ -235,14 +196,8 @@ fn text(lines: &[String]) -> Vec<u8> {
 
 /// The rows through the in-memory helper.
 fn in_memory(touchpoints: &[String], conversions: &[String], rules: &Rules) -> String {
-    let touchpoints: Vec<_> = touchpoints
-        .iter()
-        .map(|line| json::touchpoint(line.as_bytes()).unwrap())
-        .collect();
-    let conversions: Vec<_> = conversions
-        .iter()
-        .map(|line| json::conversion(line.as_bytes()).unwrap())
-        .collect();
+    let touchpoints: Vec<_> = touchpoints.iter().map(|line| json::touchpoint(line.as_bytes()).unwrap()).collect();
+    let conversions: Vec<_> = conversions.iter().map(|line| json::conversion(line.as_bytes()).unwrap()).collect();
     let rows = replay::rows_of(
         touchpoints.iter().map(|draft| draft.check().unwrap()),
         conversions.iter().map(|draft| draft.check().unwrap()),
@@ -267,10 +222,7 @@ fn order_packing_and_memory_never_show() {
     bench.request.rules = Rules::default();
     let plain = bench.run();
     assert!(bench.rows() == expected, "files and memory differ");
-    assert!(
-        plain.rows > 5_000 && plain.conflicting_duplicates > 0 && plain.retracted > 0,
-        "{plain:?}"
-    );
+    assert!(plain.rows > 5_000 && plain.conflicting_duplicates > 0 && plain.retracted > 0, "{plain:?}");
     assert!(plain.waiting_adjustments > 0, "{plain:?}");
 
     // Shuffled, in several files, packed in every way, in next to no memory: hundreds of runs, buckets split again.
@@ -316,26 +268,10 @@ fn bad_lines_are_named_in_order_and_the_rest_is_used() {
     let bad: [(usize, &[u8], &str); 6] = [
         (3, b"{\"event_id\":\"x\xff\"}", "value: not UTF-8"),
         (10, &beyond, "longer than 1048576 bytes; only its begin is kept here"),
-        (
-            11,
-            br#"{"event_id":"","user_id":"u","occurred_at":1774958400000}"#,
-            "event_id: empty",
-        ),
-        (
-            9_000,
-            br#"{"user_id":"u","occurred_at":1774958400000}"#,
-            "event_id: required",
-        ),
-        (
-            19_999,
-            br#"{"event_id":"e","user_id":"u","occurred_at":1}"#,
-            "occurred_at: before 2000-01-01T00:00:00Z",
-        ),
-        (
-            20_000,
-            b"\x1b[31m",
-            "value: not JSON: expected value at line 1 column 1",
-        ),
+        (11, br#"{"event_id":"","user_id":"u","occurred_at":1774958400000}"#, "event_id: empty"),
+        (9_000, br#"{"user_id":"u","occurred_at":1774958400000}"#, "event_id: required"),
+        (19_999, br#"{"event_id":"e","user_id":"u","occurred_at":1}"#, "occurred_at: before 2000-01-01T00:00:00Z"),
+        (20_000, b"\x1b[31m", "value: not JSON: expected value at line 1 column 1"),
     ];
     for (line, content, _) in &bad {
         lines[line - 1] = content.to_vec();
@@ -349,15 +285,9 @@ fn bad_lines_are_named_in_order_and_the_rest_is_used() {
     let path = bench.folder.path().join("touchpoints");
     bench.request.touchpoints = files(&[path.clone(), path.clone()]);
     let summary = bench.run();
-    assert_eq!(
-        (summary.touchpoints, summary.conversions, summary.bad),
-        (2 * (20_000 - 6 - 3), 1, 13)
-    );
+    assert_eq!((summary.touchpoints, summary.conversions, summary.bad), (2 * (20_000 - 6 - 3), 1, 13));
     let dead = bench.dead();
-    let found: Vec<_> = dead
-        .iter()
-        .map(|d| (d["line"].as_u64().unwrap(), d["reason"].as_str().unwrap()))
-        .collect();
+    let found: Vec<_> = dead.iter().map(|d| (d["line"].as_u64().unwrap(), d["reason"].as_str().unwrap())).collect();
     let mut expected: Vec<_> = bad.iter().map(|(line, _, reason)| (*line as u64, *reason)).collect();
     expected.extend(expected.clone());
     expected.push((2, "currency: required with value_micros"));
@@ -404,10 +334,7 @@ fn a_failure_names_its_input_and_leaves_no_output() {
         bench.request.touchpoints = files(&[folder.join(missing)]);
         let error = replay::run(&bench.request, &Progress::none()).unwrap_err();
         assert!(matches!(&error, Error::Input { .. }), "{error}");
-        assert!(
-            error.to_string().contains(&format!("/{missing}: cannot be read: ")),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("/{missing}: cannot be read: ")), "{error}");
     }
     assert_eq!(bench.rows(), "as it was");
     assert_eq!(bench.names(), ["conversions", "cut.gz", "rows", "touchpoints"]);
@@ -416,10 +343,7 @@ fn a_failure_names_its_input_and_leaves_no_output() {
     bench.request.output = Some(folder.join("no such folder/rows"));
     let error = replay::run(&bench.request, &Progress::none()).unwrap_err();
     assert!(matches!(&error, Error::Output { .. }), "{error}");
-    assert!(
-        error.to_string().contains("no such folder/rows: cannot be written: "),
-        "{error}"
-    );
+    assert!(error.to_string().contains("no such folder/rows: cannot be written: "), "{error}");
 }
 
 #[test]
@@ -444,13 +368,7 @@ fn a_pipe_is_written_to_and_a_link_is_followed() {
     let mut bench = Bench::new(&golden("exact.touchpoints.ndjson"), &golden("exact.conversions.ndjson"));
     let expected = String::from_utf8(golden("exact.rows.ndjson")).unwrap();
     let pipe = bench.folder.path().join("pipe");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     bench.request.output = Some(pipe.clone());
     let reading = std::thread::spawn(move || fs::read_to_string(pipe).unwrap());
     bench.run();
@@ -462,27 +380,13 @@ fn a_pipe_is_written_to_and_a_link_is_followed() {
     bench.request.output = Some(link.clone());
     bench.run();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(
-        fs::read_to_string(bench.folder.path().join("target")).unwrap(),
-        expected
-    );
+    assert_eq!(fs::read_to_string(bench.folder.path().join("target")).unwrap(), expected);
 }
 
 #[test]
 fn what_is_printed_has_no_control_characters() {
-    assert_eq!(
-        Input::File("a\n\u{1b}b\u{85}é".into()).to_string(),
-        r"a\n\u{1b}b\u{85}é"
-    );
+    assert_eq!(Input::File("a\n\u{1b}b\u{85}é".into()).to_string(), r"a\n\u{1b}b\u{85}é");
     assert_eq!(Input::Stdin.to_string(), "-");
-    let summary = Summary {
-        touchpoints: 3,
-        rows: 2,
-        bad: 1,
-        ..Summary::default()
-    };
-    assert_eq!(
-        summary.to_string(),
-        "3 touchpoints, 0 conversions, 0 adjustments: 2 rows, 1 bad lines"
-    );
+    let summary = Summary { touchpoints: 3, rows: 2, bad: 1, ..Summary::default() };
+    assert_eq!(summary.to_string(), "3 touchpoints, 0 conversions, 0 adjustments: 2 rows, 1 bad lines");
 }

@@ -1,12 +1,6 @@
 //! Replay in little memory, in a process of its own, whose peak the kernel knows.
 #![cfg(target_os = "linux")]
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -58,15 +52,9 @@ fn memory_stays_within_its_bound_whatever_the_size_of_the_files() {
     let before = peak();
     let summary = replay::run(&request, &Progress::none()).unwrap();
     let grown = peak() - before;
-    assert_eq!(
-        (summary.touchpoints, summary.conversions, summary.bad),
-        (600_000, 30_000, 0)
-    );
+    assert_eq!((summary.touchpoints, summary.conversions, summary.bad), (600_000, 30_000, 0));
     let rows = fs::metadata(at("rows")).unwrap().len();
-    assert!(
-        size > 80 * MEBIBYTE && rows > 80 * MEBIBYTE,
-        "{size} bytes in, {rows} bytes out"
-    );
+    assert!(size > 80 * MEBIBYTE && rows > 80 * MEBIBYTE, "{size} bytes in, {rows} bytes out");
     // Beside the 8 MiB asked for: blocks of input, buffers of files, the allocator's own.
     assert!(grown < 24 * MEBIBYTE, "grew by {} KiB for 8 MiB asked", grown >> 10);
 }

@@ -26,10 +26,7 @@ pub struct Created {
 
 impl std::fmt::Debug for Created {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Created")
-            .field("id", &self.id)
-            .field("role", &self.role)
-            .finish_non_exhaustive()
+        f.debug_struct("Created").field("id", &self.id).field("role", &self.role).finish_non_exhaustive()
     }
 }
 
@@ -70,9 +67,7 @@ impl Admin {
     /// Makes a key. It is durable, and holds on this instance, when this returns.
     pub fn create(&self, role: Role, note: &str, now_ms: i64) -> Result<Created, Error> {
         if note.len() > MAX_NOTE || note.chars().any(char::is_control) {
-            return Err(Error::Asked(format!(
-                "note: at most {MAX_NOTE} bytes, without control characters"
-            )));
+            return Err(Error::Asked(format!("note: at most {MAX_NOTE} bytes, without control characters")));
         }
         let fresh = Fresh::draw()?;
         let token = Token::parse(fresh.text()).map_err(|e| Error::Asked(e.to_string()))?;
@@ -86,11 +81,7 @@ impl Admin {
             revoked: false,
         };
         self.put(token.id, &record)?;
-        Ok(Created {
-            id: token.id.to_owned(),
-            role,
-            key: fresh.text().to_owned(),
-        })
+        Ok(Created { id: token.id.to_owned(), role, key: fresh.text().to_owned() })
     }
 
     /// Every key, oldest first.
@@ -108,23 +99,14 @@ impl Admin {
     /// Revokes a key. It opens nothing on this instance when this returns, and nowhere within a second.
     pub fn revoke(&self, id: &str) -> Result<(), Error> {
         let record = self.keys.get(id).ok_or_else(|| Error::NoKey(id.to_owned()))?;
-        self.put(
-            id,
-            &Record {
-                revoked: true,
-                ..record
-            },
-        )
+        self.put(id, &Record { revoked: true, ..record })
     }
 
     fn put(&self, id: &str, record: &Record) -> Result<(), Error> {
         let value = serde_json::to_vec(record).map_err(|e| Error::Control(e.to_string()))?;
         let key = control_key(id);
         self.control.put(&key, Some(&value))?;
-        self.keys.apply(&ControlRecord {
-            key: key.into(),
-            value: Some(value),
-        });
+        self.keys.apply(&ControlRecord { key: key.into(), value: Some(value) });
         Ok(())
     }
 }

@@ -46,10 +46,7 @@ pub(crate) mod memory {
 
     impl ControlLog for MemoryControl {
         fn put(&self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
-            self.0.lock().unwrap().push(ControlRecord {
-                key: key.into(),
-                value: value.map(Into::into),
-            });
+            self.0.lock().unwrap().push(ControlRecord { key: key.into(), value: value.map(Into::into) });
             Ok(())
         }
 
@@ -59,11 +56,7 @@ pub(crate) mod memory {
             if records.is_empty() {
                 std::thread::sleep(wait.min(Duration::from_millis(2)));
             }
-            Ok(ControlRecords {
-                records,
-                next: i64::try_from(all.len()).unwrap(),
-                at_end: true,
-            })
+            Ok(ControlRecords { records, next: i64::try_from(all.len()).unwrap(), at_end: true })
         }
     }
 }

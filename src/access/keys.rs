@@ -91,10 +91,7 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// An empty directory.
     pub fn new(peppers: Peppers) -> Self {
-        Self {
-            peppers,
-            by_id: RwLock::default(),
-        }
+        Self { peppers, by_id: RwLock::default() }
     }
 
     /// Reads the whole control topic: no request may be answered before this. Returns where to follow on from.
@@ -122,10 +119,7 @@ impl Keys {
         std::thread::Builder::new()
             .name("control".into())
             .spawn(run)
-            .map_err(|source| Error::File {
-                path: "thread `control`".into(),
-                source,
-            })
+            .map_err(|source| Error::File { path: "thread `control`".into(), source })
     }
 
     fn run(&self, control: &dyn ControlLog, mut from: i64, stop: &AtomicBool) {
@@ -146,10 +140,7 @@ impl Keys {
     /// Takes one record of the control topic in. Records of other kinds and unreadable ones change nothing: the latter
     /// are logged, for a key that cannot be read opens nothing.
     pub fn apply(&self, record: &ControlRecord) {
-        let Some(id) = std::str::from_utf8(&record.key)
-            .ok()
-            .and_then(|key| key.strip_prefix(KIND))
-        else {
+        let Some(id) = std::str::from_utf8(&record.key).ok().and_then(|key| key.strip_prefix(KIND)) else {
             return;
         };
         let mut by_id = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
@@ -158,12 +149,7 @@ impl Keys {
             return;
         };
         let parsed = serde_json::from_slice::<Record>(value).ok();
-        let entry = parsed.and_then(|record| {
-            Some(Entry {
-                hash: pepper::unhex(&record.hash)?,
-                record,
-            })
-        });
+        let entry = parsed.and_then(|record| Some(Entry { hash: pepper::unhex(&record.hash)?, record }));
         match entry {
             Some(entry) => drop(by_id.insert(id.to_owned(), entry)),
             None => {
@@ -178,9 +164,7 @@ impl Keys {
         let token = Token::parse(text)?;
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
         let entry = by_id.get(token.id);
-        let pepper = entry.map_or(Some(self.peppers.current()), |entry| {
-            self.peppers.get(&entry.record.pepper_id)
-        });
+        let pepper = entry.map_or(Some(self.peppers.current()), |entry| self.peppers.get(&entry.record.pepper_id));
         let hash = pepper.unwrap_or(self.peppers.current()).hash(token.secret);
         let right = pepper::same(&hash, &entry.map_or([0; 32], |entry| entry.hash));
         match (entry, pepper) {
@@ -188,31 +172,21 @@ impl Keys {
             (_, None) => Err(Denied::Pepper),
             (Some(_), _) if !right => Err(Denied::Wrong),
             (Some(entry), _) if entry.record.revoked => Err(Denied::Revoked),
-            (Some(entry), _) => Ok(Identity {
-                key_id: token.id.to_owned(),
-                role: entry.record.role,
-            }),
+            (Some(entry), _) => Ok(Identity { key_id: token.id.to_owned(), role: entry.record.role }),
         }
     }
 
     /// Every key by id: what is kept of it.
     pub fn all(&self) -> Vec<(String, Record)> {
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = by_id
-            .iter()
-            .map(|(id, entry)| (id.clone(), entry.record.clone()))
-            .collect();
+        let mut all: Vec<_> = by_id.iter().map(|(id, entry)| (id.clone(), entry.record.clone())).collect();
         all.sort_by(|(a, x), (b, y)| (x.created_at, a).cmp(&(y.created_at, b)));
         all
     }
 
     /// The record of a key.
     pub(super) fn get(&self, id: &str) -> Option<Record> {
-        self.by_id
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .map(|entry| entry.record.clone())
+        self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).map(|entry| entry.record.clone())
     }
 
     pub(super) fn peppers(&self) -> &Peppers {
@@ -274,9 +248,7 @@ mod tests {
         let (one, two) = (make(&admin, Role::Viewer), make(&admin, Role::Admin));
         let record = keys.get(&one.id).unwrap();
         // The second key's id, with the first one's hash beneath it.
-        control
-            .put(&control_key(&two.id), Some(&serde_json::to_vec(&record).unwrap()))
-            .unwrap();
+        control.put(&control_key(&two.id), Some(&serde_json::to_vec(&record).unwrap())).unwrap();
         keys.load(&*control).unwrap();
         assert_eq!(keys.authenticate(&two.key), Err(Denied::Wrong));
     }
@@ -315,9 +287,7 @@ mod tests {
         let (admin, keys, control) = admin(1);
         let made = make(&admin, Role::Viewer);
         control.put("webhook/1", Some(b"{}")).unwrap();
-        control
-            .put(&control_key(&made.id), Some(b"{\"role\":\"root\"}"))
-            .unwrap();
+        control.put(&control_key(&made.id), Some(b"{\"role\":\"root\"}")).unwrap();
         keys.load(&*control).unwrap();
         assert_eq!(keys.authenticate(&made.key), Err(Denied::Unknown));
     }

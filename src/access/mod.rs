@@ -70,9 +70,6 @@ pub enum Error {
 
 impl Error {
     fn file(path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::File {
-            path: path.display().to_string(),
-            source,
-        }
+        Self::File { path: path.display().to_string(), source }
     }
 }

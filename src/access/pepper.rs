@@ -37,10 +37,7 @@ impl fmt::Debug for Pepper {
 impl Pepper {
     /// A pepper of these bytes.
     pub fn new(bytes: [u8; LENGTH]) -> Self {
-        let mut pepper = Self {
-            bytes,
-            id: String::new(),
-        };
+        let mut pepper = Self { bytes, id: String::new() };
         let digest = pepper.hmac(b"tributary pepper id");
         pepper.id = hex(digest.get(..4).unwrap_or_default());
         pepper
@@ -54,15 +51,9 @@ impl Pepper {
 
     /// Reads a pepper file. Refuses one that others may read.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let mode = fs::metadata(path)
-            .map_err(|e| Error::file(path, e))?
-            .permissions()
-            .mode();
+        let mode = fs::metadata(path).map_err(|e| Error::file(path, e))?.permissions().mode();
         if mode & 0o004 != 0 {
-            return Err(Error::Pepper(format!(
-                "{0} can be read by everybody; `chmod 600 {0}`",
-                path.display()
-            )));
+            return Err(Error::Pepper(format!("{0} can be read by everybody; `chmod 600 {0}`", path.display())));
         }
         Self::from_hex(&fs::read_to_string(path).map_err(|e| Error::file(path, e))?)
     }
@@ -83,11 +74,7 @@ impl Pepper {
         getrandom::fill(&mut bytes).map_err(|e| Error::Random(e.to_string()))?;
         let draft = folder.join(format!("{FILE}.{}", hex(bytes.get(..4).unwrap_or_default())));
         let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&draft)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
             file.write_all(hex(&bytes).as_bytes())?;
             file.sync_all()
         };
@@ -140,9 +127,7 @@ impl Peppers {
 
     /// The pepper of that id.
     pub(super) fn get(&self, id: &str) -> Option<&Pepper> {
-        std::iter::once(&self.current)
-            .chain(&self.older)
-            .find(|pepper| pepper.id == id)
+        std::iter::once(&self.current).chain(&self.older).find(|pepper| pepper.id == id)
     }
 }
 
@@ -153,14 +138,12 @@ pub(super) fn same(a: &Hash, b: &Hash) -> bool {
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-            }
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+        text
+    })
 }
 
 /// 32 bytes of 64 hexadecimal digits.
@@ -185,10 +168,7 @@ mod tests {
         let mut key = [0; 32];
         key[..20].fill(0x0b);
         let hash = Pepper::new(key).hash("Hi There");
-        assert_eq!(
-            hex(&hash),
-            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
-        );
+        assert_eq!(hex(&hash), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
     }
 
     #[test]
@@ -207,10 +187,7 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let pepper = Pepper::from_hex(&"ab".repeat(32)).unwrap();
-        assert!(
-            !format!("{pepper:?}").contains("abab") && !format!("{pepper:?}").contains("171"),
-            "{pepper:?}"
-        );
+        assert!(!format!("{pepper:?}").contains("abab") && !format!("{pepper:?}").contains("171"), "{pepper:?}");
         assert!(Pepper::from_hex("short").is_err());
     }
 }

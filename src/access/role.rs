@@ -36,13 +36,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 5] = [
-        Self::Reports,
-        Self::Journeys,
-        Self::WriteEvents,
-        Self::Control,
-        Self::Keys,
-    ];
+    pub const ALL: [Self; 5] = [Self::Reports, Self::Journeys, Self::WriteEvents, Self::Control, Self::Keys];
 
     /// The scope's name in messages and in the OpenAPI document.
     pub const fn name(self) -> &'static str {
@@ -103,10 +97,7 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(name: &str) -> Result<Self, UnknownRole> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.name() == name)
-            .ok_or_else(|| UnknownRole(name.into()))
+        Self::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| UnknownRole(name.into()))
     }
 }
 
@@ -116,13 +107,7 @@ mod tests {
 
     #[test]
     fn the_table_is_what_it_says() {
-        let opened = |scope| {
-            Role::ALL
-                .into_iter()
-                .filter(|r| r.opens(scope))
-                .map(Role::name)
-                .collect::<Vec<_>>()
-        };
+        let opened = |scope| Role::ALL.into_iter().filter(|r| r.opens(scope)).map(Role::name).collect::<Vec<_>>();
         assert_eq!(opened(Scope::Reports), ["viewer", "analyst"]);
         assert_eq!(opened(Scope::Journeys), ["analyst"]);
         assert_eq!(opened(Scope::WriteEvents), ["ingestor"]);

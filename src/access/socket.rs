@@ -119,9 +119,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(100)).await; // out of file handles, say
                 continue;
             };
-            let allowed = stream
-                .peer_cred()
-                .is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0);
+            let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0);
             if !allowed {
                 tracing::warn!("a process of another user was refused at the administration socket");
                 continue;
@@ -185,10 +183,7 @@ async fn tail(rows: Arc<dyn Rows>, beginning: bool, mut write: OwnedWriteHalf) -
             rows.read(&mut at, &mut lines).map(|()| (at, lines))
         });
         let lines;
-        (next, lines) = read
-            .await
-            .map_err(std::io::Error::other)?
-            .map_err(std::io::Error::other)?;
+        (next, lines) = read.await.map_err(std::io::Error::other)?.map_err(std::io::Error::other)?;
         write.write_all(&lines).await?;
     }
 }
@@ -206,10 +201,7 @@ fn perform(admin: &Admin, request: Request) -> Reply {
 /// Asks the instance that runs on `folder`, for the command line. Blocks.
 pub fn ask(folder: &Path, request: &Request) -> Result<Reply, Error> {
     let path = path(folder);
-    let not_running = |source| Error::NotRunning {
-        path: path.display().to_string(),
-        source,
-    };
+    let not_running = |source| Error::NotRunning { path: path.display().to_string(), source };
     let mut stream = StdStream::connect(&path).map_err(not_running)?;
     let mut exchange = || -> std::io::Result<Reply> {
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -230,10 +222,8 @@ pub fn ask(folder: &Path, request: &Request) -> Result<Reply, Error> {
 /// Copies the rows of the instance that runs on `folder` to `out`, until either end goes away. Blocks.
 pub fn tail_rows(folder: &Path, beginning: bool, out: &mut impl Write) -> Result<(), Error> {
     let path = path(folder);
-    let mut stream = StdStream::connect(&path).map_err(|source| Error::NotRunning {
-        path: path.display().to_string(),
-        source,
-    })?;
+    let mut stream =
+        StdStream::connect(&path).map_err(|source| Error::NotRunning { path: path.display().to_string(), source })?;
     let copy = || -> std::io::Result<()> {
         let mut text = serde_json::to_vec(&Request::Tail { beginning })?;
         text.push(b'\n');
@@ -256,9 +246,7 @@ pub fn tail_rows(folder: &Path, beginning: bool, out: &mut impl Write) -> Result
 /// The wall clock, in milliseconds since 1970: when a key was made.
 #[allow(clippy::disallowed_methods)] // nothing that is computed depends on it
 pub fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -274,53 +262,30 @@ mod tests {
 
     async fn asked(folder: &Path, request: Request) -> Result<Reply, Error> {
         let folder = folder.to_owned();
-        tokio::task::spawn_blocking(move || ask(&folder, &request))
-            .await
-            .unwrap()
+        tokio::task::spawn_blocking(move || ask(&folder, &request)).await.unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn keys_are_made_listed_and_revoked_through_it() {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::bind(folder.path()).unwrap();
-        assert_eq!(
-            fs::metadata(path(folder.path())).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(path(folder.path())).unwrap().permissions().mode() & 0o777, 0o600);
         let stop = CancellationToken::new();
         let task = tokio::spawn(server.serve(admin(), None, stop.clone()));
-        let create = Request::Create {
-            role: Role::Viewer,
-            note: "dashboard".into(),
-        };
-        let Reply::Created(made) = asked(folder.path(), create).await.unwrap() else {
-            panic!("not made")
-        };
-        let Reply::Revoked(id) = asked(folder.path(), Request::Revoke { id: made.id.clone() })
-            .await
-            .unwrap()
-        else {
+        let create = Request::Create { role: Role::Viewer, note: "dashboard".into() };
+        let Reply::Created(made) = asked(folder.path(), create).await.unwrap() else { panic!("not made") };
+        let Reply::Revoked(id) = asked(folder.path(), Request::Revoke { id: made.id.clone() }).await.unwrap() else {
             panic!("not revoked")
         };
-        let Reply::Keys(keys) = asked(folder.path(), Request::List).await.unwrap() else {
-            panic!("no list")
-        };
-        assert_eq!(
-            (id, keys.len(), keys[0].revoked, keys[0].note.as_str()),
-            (made.id, 1, true, "dashboard")
-        );
-        let unknown = asked(folder.path(), Request::Revoke { id: "nobody".into() })
-            .await
-            .unwrap_err();
+        let Reply::Keys(keys) = asked(folder.path(), Request::List).await.unwrap() else { panic!("no list") };
+        assert_eq!((id, keys.len(), keys[0].revoked, keys[0].note.as_str()), (made.id, 1, true, "dashboard"));
+        let unknown = asked(folder.path(), Request::Revoke { id: "nobody".into() }).await.unwrap_err();
         assert!(unknown.to_string().contains("tributary keys list"), "{unknown}");
         assert!(matches!(Server::bind(folder.path()), Err(Error::Taken(_))));
         stop.cancel();
         task.await.unwrap();
         assert!(!path(folder.path()).exists());
-        assert!(matches!(
-            asked(folder.path(), Request::List).await,
-            Err(Error::NotRunning { .. })
-        ));
+        assert!(matches!(asked(folder.path(), Request::List).await, Err(Error::NotRunning { .. })));
     }
 
     #[tokio::test]

@@ -94,10 +94,7 @@ fn symbols(count: usize, into: &mut String) -> Result<(), Error> {
     let mut pool = [0; 64];
     while into.len() < end {
         getrandom::fill(&mut pool).map_err(|e| Error::Random(e.to_string()))?;
-        let fair = pool
-            .iter()
-            .filter(|byte| **byte < 248)
-            .filter_map(|byte| DIGITS.get(usize::from(byte % 62)));
+        let fair = pool.iter().filter(|byte| **byte < 248).filter_map(|byte| DIGITS.get(usize::from(byte % 62)));
         into.extend(fair.take(end - into.len()).map(|digit| char::from(*digit)));
     }
     Ok(())
@@ -164,11 +161,7 @@ mod tests {
         symbols(62_000, &mut text).unwrap();
         for digit in DIGITS {
             let count = text.bytes().filter(|b| b == digit).count();
-            assert!(
-                (800..1200).contains(&count),
-                "{} came {count} times",
-                char::from(*digit)
-            );
+            assert!((800..1200).contains(&count), "{} came {count} times", char::from(*digit));
         }
     }
 }

@@ -43,9 +43,7 @@ impl<N: Need> FromRequestParts<State> for Allowed<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let who = bearer(parts)
-            .and_then(|token| state.keys.authenticate(token))
-            .map_err(unauthenticated)?;
+        let who = bearer(parts).and_then(|token| state.keys.authenticate(token)).map_err(unauthenticated)?;
         if who.role.opens(N::SCOPE) {
             return Ok(Self(PhantomData));
         }
@@ -66,10 +64,7 @@ fn bearer(parts: &Parts) -> Result<&str, Denied> {
 /// One answer for all that is wrong with a key: only our log is told what it was.
 fn unauthenticated(denied: Denied) -> Problem {
     tracing::debug!(%denied, "request without a valid key");
-    Problem::new(
-        Code::Unauthenticated,
-        "send a valid key as `Authorization: Bearer trb_live_…`",
-    )
+    Problem::new(Code::Unauthenticated, "send a valid key as `Authorization: Bearer trb_live_…`")
 }
 
 fn forbidden(who: &Identity, scope: Scope) -> Problem {

@@ -25,12 +25,7 @@ pub(super) enum Form {
 impl Form {
     /// The form of a media type, parameters aside.
     pub(super) fn of(content_type: &str) -> Option<Self> {
-        let media = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match media.as_str() {
             "application/json" => Some(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Lines),
@@ -84,11 +79,7 @@ fn elements(rest: &[u8]) -> Result<Vec<&[u8]>, FieldError> {
         start = index + 1;
         if *byte == b']' {
             let after = rest.get(start..).unwrap_or_default();
-            return if after.trim_ascii().is_empty() {
-                Ok(found)
-            } else {
-                refuse("there is more after the array")
-            };
+            return if after.trim_ascii().is_empty() { Ok(found) } else { refuse("there is more after the array") };
         }
     }
     refuse("the array is not closed")
@@ -103,22 +94,12 @@ pub(super) fn check<T>(
     accept: impl FnOnce(&[NewEvent<'_>]) -> T,
 ) -> Result<T, Vec<FieldError>> {
     let users: Vec<Result<String, Fault>> = events.iter().map(|event| user_of(input, event, now)).collect();
-    let faults = users
-        .iter()
-        .enumerate()
-        .filter_map(|(index, user)| Some((index, user.as_ref().err()?)));
-    let errors: Vec<_> = faults
-        .take(MAX_ERRORS)
-        .map(|(index, fault)| named(index, fault))
-        .collect();
+    let faults = users.iter().enumerate().filter_map(|(index, user)| Some((index, user.as_ref().err()?)));
+    let errors: Vec<_> = faults.take(MAX_ERRORS).map(|(index, fault)| named(index, fault)).collect();
     if !errors.is_empty() {
         return Err(errors);
     }
-    let keyed = users
-        .iter()
-        .flatten()
-        .zip(events)
-        .map(|(user_id, value)| NewEvent { user_id, value });
+    let keyed = users.iter().flatten().zip(events).map(|(user_id, value)| NewEvent { user_id, value });
     Ok(accept(&keyed.collect::<Vec<_>>()))
 }
 
@@ -145,11 +126,7 @@ fn user_of(input: Input, event: &[u8], now: i64) -> Result<String, Fault> {
 /// `/3/occurred_at`: the field of the fourth event. What is wrong with an event as a whole points at the event.
 fn named(index: usize, fault: &Fault) -> FieldError {
     let whole = matches!(fault.field.as_ref(), "value" | "json");
-    let pointer = if whole {
-        format!("/{index}")
-    } else {
-        format!("/{index}/{}", fault.field)
-    };
+    let pointer = if whole { format!("/{index}") } else { format!("/{index}/{}", fault.field) };
     FieldError::new("body", pointer, fault.reason.clone())
 }
 
@@ -161,29 +138,16 @@ mod tests {
 
     fn texts(form: Form, body: &str) -> Result<Vec<String>, String> {
         let events = split(form, body.as_bytes()).map_err(|e| e.reason)?;
-        Ok(events
-            .iter()
-            .map(|e| String::from_utf8(e.trim_ascii().to_vec()).unwrap())
-            .collect())
+        Ok(events.iter().map(|e| String::from_utf8(e.trim_ascii().to_vec()).unwrap()).collect())
     }
 
     #[test]
     fn one_many_and_lines() {
         assert_eq!(texts(Form::Json, " {\"a\":1} ").unwrap(), ["{\"a\":1}"]);
         let tricky = r#"[{"a":"]},[\"\\"}, {"b":[1,{"c":2}]} ]"#;
-        assert_eq!(
-            texts(Form::Json, tricky).unwrap(),
-            [r#"{"a":"]},[\"\\"}"#, r#"{"b":[1,{"c":2}]}"#]
-        );
-        assert_eq!(
-            texts(Form::Lines, "{\"a\":1}\r\n\n{\"a\":2}").unwrap(),
-            ["{\"a\":1}", "{\"a\":2}"]
-        );
-        assert_eq!(
-            texts(Form::Json, "[1,]").unwrap(),
-            ["1", ""],
-            "the empty one is for the codec to refuse"
-        );
+        assert_eq!(texts(Form::Json, tricky).unwrap(), [r#"{"a":"]},[\"\\"}"#, r#"{"b":[1,{"c":2}]}"#]);
+        assert_eq!(texts(Form::Lines, "{\"a\":1}\r\n\n{\"a\":2}").unwrap(), ["{\"a\":1}", "{\"a\":2}"]);
+        assert_eq!(texts(Form::Json, "[1,]").unwrap(), ["1", ""], "the empty one is for the codec to refuse");
         for body in ["", "  ", "[]", "[ ]", "[{}", "[{\"a\":\"]", "[{}]x", "[1][2]"] {
             assert!(texts(Form::Json, body).is_err(), "{body}");
         }
@@ -203,17 +167,11 @@ mod tests {
         let late = br#"{"event_id":"2","user_id":"ann","occurred_at":1800000000000}"#.as_slice();
         let mut accepted = 0;
         let bad = [good, b"{}", b"nonsense", late];
-        let errors = check(Input::Touchpoints, &bad, 1_700_000_000_000, |events| {
-            accepted += events.len()
-        })
-        .unwrap_err();
+        let errors = check(Input::Touchpoints, &bad, 1_700_000_000_000, |events| accepted += events.len()).unwrap_err();
         let named: Vec<_> = errors.iter().map(|e| e.pointer.as_str()).collect();
         assert_eq!((named, accepted), (vec!["/1/event_id", "/2", "/3/occurred_at"], 0));
         let taken = check(Input::Touchpoints, &[good, good], 1_700_000_000_000, |events| {
-            events
-                .iter()
-                .map(|e| (e.user_id.to_owned(), e.value.len()))
-                .collect::<Vec<_>>()
+            events.iter().map(|e| (e.user_id.to_owned(), e.value.len())).collect::<Vec<_>>()
         });
         assert_eq!(taken.unwrap(), vec![("ann".to_owned(), good.len()); 2]);
     }

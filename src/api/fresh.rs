@@ -37,12 +37,6 @@ pub(super) async fn answer<T: Serialize + Send + 'static>(
 /// The two headers. A state that has applied nothing is as of 1970.
 pub(super) fn headers(as_of: Option<Millis>, position: &str) -> HeaderMap {
     let moment = DateTime::from_timestamp_millis(as_of.unwrap_or(0)).unwrap_or_default();
-    let texts = [
-        (AS_OF, moment.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        (POSITION, position.to_owned()),
-    ];
-    texts
-        .into_iter()
-        .filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?)))
-        .collect()
+    let texts = [(AS_OF, moment.to_rfc3339_opts(SecondsFormat::Millis, true)), (POSITION, position.to_owned())];
+    texts.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?))).collect()
 }

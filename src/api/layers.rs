@@ -54,14 +54,7 @@ pub(super) async fn watch(Extract(state): Extract<State>, request: Request, next
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let (status, took) = (response.status().as_u16(), began.elapsed());
     state.metrics.http.answered(route, method, status, took);
-    tracing::debug!(
-        route,
-        method,
-        status,
-        seconds = took.as_secs_f64(),
-        request_id = id,
-        "request answered"
-    );
+    tracing::debug!(route, method, status, seconds = took.as_secs_f64(), request_id = id, "request answered");
     response
 }
 

@@ -55,17 +55,13 @@ fn add_components(components: &mut Components) {
         (FieldError::name(), FieldError::schema()),
         (Unready::name(), Unready::schema()),
     ];
-    components
-        .schemas
-        .extend(schemas.into_iter().map(|(name, schema)| (name.into_owned(), schema)));
+    components.schemas.extend(schemas.into_iter().map(|(name, schema)| (name.into_owned(), schema)));
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("trb_live_<id>_<secret><checksum>")
         .description(Some(format!("An API key of `tributary keys create`. {}", roles())))
         .build();
-    components
-        .security_schemes
-        .insert("api_key".into(), RefOr::T(SecurityScheme::Http(scheme)));
+    components.security_schemes.insert("api_key".into(), RefOr::T(SecurityScheme::Http(scheme)));
 }
 
 /// The table of roles, as a sentence.
@@ -87,45 +83,15 @@ fn complete(path: &str, operation: &mut Operation, writes: bool) {
         }
     }
     let always: &[Code] = &[Code::MethodNotAllowed, Code::Internal];
-    let probe: &[Code] = if path.ends_with('z') && !versioned {
-        &[Code::Unavailable]
-    } else {
-        &[]
-    };
-    let keyed: &[Code] = &[
-        Code::Unauthenticated,
-        Code::Forbidden,
-        Code::InvalidParameters,
-        Code::Overloaded,
-    ];
-    let reads: &[Code] = if path.contains('{') {
-        &[Code::BadRequest, Code::NotFound]
-    } else {
-        &[]
-    };
-    let events: &[Code] = &[
-        Code::BadRequest,
-        Code::IngestElsewhere,
-        Code::SlowBody,
-        Code::BodyTooLarge,
-        Code::UnsupportedMediaType,
-    ];
-    let kinds = [
-        (always, true),
-        (probe, true),
-        (keyed, versioned),
-        (reads, versioned),
-        (events, writes),
-    ];
-    for code in kinds
-        .into_iter()
-        .filter(|(_, applies)| *applies)
-        .flat_map(|(codes, _)| codes)
-    {
+    let probe: &[Code] = if path.ends_with('z') && !versioned { &[Code::Unavailable] } else { &[] };
+    let keyed: &[Code] = &[Code::Unauthenticated, Code::Forbidden, Code::InvalidParameters, Code::Overloaded];
+    let reads: &[Code] = if path.contains('{') { &[Code::BadRequest, Code::NotFound] } else { &[] };
+    let events: &[Code] =
+        &[Code::BadRequest, Code::IngestElsewhere, Code::SlowBody, Code::BodyTooLarge, Code::UnsupportedMediaType];
+    let kinds = [(always, true), (probe, true), (keyed, versioned), (reads, versioned), (events, writes)];
+    for code in kinds.into_iter().filter(|(_, applies)| *applies).flat_map(|(codes, _)| codes) {
         let status = code.status();
-        responses
-            .entry(status.as_str().to_owned())
-            .or_insert_with(|| RefOr::T(problem(status.as_u16(), versioned)));
+        responses.entry(status.as_str().to_owned()).or_insert_with(|| RefOr::T(problem(status.as_u16(), versioned)));
     }
 }
 
@@ -133,11 +99,8 @@ fn complete(path: &str, operation: &mut Operation, writes: bool) {
 fn problem(status: u16, versioned: bool) -> Response {
     let of_status =
         |code: &Code| code.status().as_u16() == status && (versioned != (*code == Code::Unavailable) || status != 503);
-    let codes: Vec<_> = Code::ALL
-        .iter()
-        .filter(|code| of_status(code))
-        .map(|code| format!("`{}`", code.name()))
-        .collect();
+    let codes: Vec<_> =
+        Code::ALL.iter().filter(|code| of_status(code)).map(|code| format!("`{}`", code.name())).collect();
     let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
     let mut response = ResponseBuilder::new()
         .description(format!("A problem: {}", codes.join(", ")))
@@ -152,9 +115,7 @@ fn add_headers(response: &mut Response, fresh: bool) {
         let schema = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build();
         RefOr::T(Header::new(RefOr::T(Schema::Object(schema)))).map_description(description)
     };
-    response
-        .headers
-        .insert("X-Request-Id".into(), text("The request's id, as in the log"));
+    response.headers.insert("X-Request-Id".into(), text("The request's id, as in the log"));
     if fresh {
         let as_of = "Everything logged before this moment is in the answer (RFC 3339)";
         let position = "The next offset of each input, `partition:touchpoints:conversions`, joined by commas";

@@ -21,14 +21,8 @@ impl Parameters {
     /// Those of a request's query.
     pub(super) fn of(uri: &Uri) -> Self {
         match Query::<Vec<(String, String)>>::try_from_uri(uri) {
-            Ok(Query(pairs)) => Self {
-                pairs,
-                errors: Vec::new(),
-            },
-            Err(_) => Self {
-                pairs: Vec::new(),
-                errors: vec![FieldError::new("query", "", "not a query string")],
-            },
+            Ok(Query(pairs)) => Self { pairs, errors: Vec::new() },
+            Err(_) => Self { pairs: Vec::new(), errors: vec![FieldError::new("query", "", "not a query string")] },
         }
     }
 
@@ -77,21 +71,13 @@ impl Parameters {
         for (name, _) in std::mem::take(&mut self.pairs) {
             self.fault(&name, "there is no such parameter");
         }
-        if self.errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Problem::with_errors(Code::InvalidParameters, self.errors))
-        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::with_errors(Code::InvalidParameters, self.errors)) }
     }
 }
 
 /// A name as a JSON pointer (RFC 6901), its control characters replaced and no longer than it has to be.
 fn pointer(name: &str) -> String {
-    let safe = name
-        .chars()
-        .take(64)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect::<String>();
+    let safe = name.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
     format!("/{}", safe.replace('~', "~0").replace('/', "~1"))
 }
 
@@ -129,25 +115,14 @@ mod tests {
     #[test]
     fn bounds_come_in_three_notations() {
         let noon = 1_767_268_800_000;
-        for text in [
-            "1767268800000",
-            "2026-01-01T12:00:00Z",
-            "2026-01-01T13:00:00+01:00",
-            "2026-01-01T13:00:00 01:00",
-        ] {
+        for text in ["1767268800000", "2026-01-01T12:00:00Z", "2026-01-01T13:00:00+01:00", "2026-01-01T13:00:00 01:00"]
+        {
             assert_eq!(bound(text), Ok(noon), "{text}");
         }
         assert_eq!(bound("2026-01-01"), Ok(noon - 43_200_000));
-        for text in [
-            "",
-            "noon",
-            "2026-01-01T12:00:00",
-            "2026-1-1",
-            "1767268800001",
-            "0",
-            "9999999999999999",
-            "2026-02-30",
-        ] {
+        for text in
+            ["", "noon", "2026-01-01T12:00:00", "2026-1-1", "1767268800001", "0", "9999999999999999", "2026-02-30"]
+        {
             assert!(bound(text).is_err(), "{text}");
         }
     }
@@ -161,11 +136,7 @@ mod tests {
         parameters.required("from", bound);
         parameters.required("to", bound);
         let problem = parameters.finish().unwrap_err();
-        let named: Vec<_> = problem
-            .errors
-            .iter()
-            .map(|e| (e.place.as_str(), e.pointer.as_str()))
-            .collect();
+        let named: Vec<_> = problem.errors.iter().map(|e| (e.place.as_str(), e.pointer.as_str())).collect();
         let expected = [
             ("path", "/user_id"),
             ("query", "/limit"),

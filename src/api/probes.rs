@@ -62,26 +62,12 @@ fn probe(reasons: Vec<Reason>) -> Response {
         return Json(Probe { status: "ok" }).into_response();
     };
     let problem = Problem::new(Code::Unavailable, first.detail.clone());
-    Problem {
-        reasons: reasons.into_iter().map(Unready::from).collect(),
-        ..problem
-    }
-    .into_response()
+    Problem { reasons: reasons.into_iter().map(Unready::from).collect(), ..problem }.into_response()
 }
 
 impl From<Reason> for Unready {
     fn from(reason: Reason) -> Self {
-        let Reason {
-            code,
-            detail,
-            partition,
-            records_left,
-        } = reason;
-        Self {
-            code: code.to_owned(),
-            detail,
-            partition,
-            records_left,
-        }
+        let Reason { code, detail, partition, records_left } = reason;
+        Self { code: code.to_owned(), detail, partition, records_left }
     }
 }

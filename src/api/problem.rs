@@ -81,62 +81,34 @@ impl Code {
     /// Its name, its status, and its title.
     const fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::BadRequest => (
-                "bad_request",
-                StatusCode::BAD_REQUEST,
-                "The request cannot be understood",
-            ),
+            Self::BadRequest => ("bad_request", StatusCode::BAD_REQUEST, "The request cannot be understood"),
             Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED, "A valid API key is needed"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The key's role does not open this"),
             Self::RouteNotFound => ("route_not_found", StatusCode::NOT_FOUND, "There is no such route"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found"),
-            Self::MethodNotAllowed => (
-                "method_not_allowed",
-                StatusCode::METHOD_NOT_ALLOWED,
-                "The route knows no such method",
-            ),
-            Self::SlowBody => (
-                "slow_body",
-                StatusCode::REQUEST_TIMEOUT,
-                "The body did not arrive in time",
-            ),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route knows no such method")
+            }
+            Self::SlowBody => ("slow_body", StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
             Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Self::UnsupportedMediaType => (
-                "unsupported_media_type",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "The body's type is not taken",
-            ),
-            Self::InvalidParameters => (
-                "invalid_parameters",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "Parameters break a rule",
-            ),
-            Self::InvalidEvents => (
-                "invalid_events",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "Events break a rule; none was taken",
-            ),
-            Self::Internal => (
-                "internal",
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "Something went wrong here",
-            ),
-            Self::Overloaded => (
-                "overloaded",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Too many requests at one time",
-            ),
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body's type is not taken")
+            }
+            Self::InvalidParameters => {
+                ("invalid_parameters", StatusCode::UNPROCESSABLE_ENTITY, "Parameters break a rule")
+            }
+            Self::InvalidEvents => {
+                ("invalid_events", StatusCode::UNPROCESSABLE_ENTITY, "Events break a rule; none was taken")
+            }
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here"),
+            Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too many requests at one time"),
             Self::Timeout => ("timeout", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
-            Self::PartitionElsewhere => (
-                "partition_elsewhere",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Another instance holds the partition",
-            ),
-            Self::LogUnavailable => (
-                "log_unavailable",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The log takes nothing just now",
-            ),
+            Self::PartitionElsewhere => {
+                ("partition_elsewhere", StatusCode::SERVICE_UNAVAILABLE, "Another instance holds the partition")
+            }
+            Self::LogUnavailable => {
+                ("log_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The log takes nothing just now")
+            }
             Self::IngestElsewhere => ("ingest_elsewhere", StatusCode::NOT_FOUND, "Events are not taken here"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Not available now"),
         }
@@ -180,11 +152,7 @@ pub struct FieldError {
 impl FieldError {
     /// A mistake in `place` at `pointer`.
     pub fn new(place: &str, pointer: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            place: place.to_owned(),
-            pointer: pointer.into(),
-            reason: reason.into(),
-        }
+        Self { place: place.to_owned(), pointer: pointer.into(), reason: reason.into() }
     }
 }
 
@@ -250,22 +218,14 @@ impl Problem {
 
     /// A problem, and what happened this time.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            reasons: Vec::new(),
-        }
+        Self { code, detail: detail.into(), errors: Vec::new(), reasons: Vec::new() }
     }
 
     /// A request with these mistakes.
     pub fn with_errors(code: Code, errors: Vec<FieldError>) -> Self {
         let count = errors.len();
         let detail = format!("{count} mistake{}; see errors", if count == 1 { "" } else { "s" });
-        Self {
-            errors,
-            ..Self::new(code, detail)
-        }
+        Self { errors, ..Self::new(code, detail) }
     }
 
     /// The body, with the id of the request.
@@ -283,8 +243,7 @@ impl Problem {
         };
         let body = serde_json::to_vec(&rendered).unwrap_or_default(); // strings and numbers always encode
         let (mut head, _) = response.into_parts();
-        head.headers
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         head.headers.remove(CONTENT_LENGTH);
         Response::from_parts(head, body.into())
     }

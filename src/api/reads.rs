@@ -57,8 +57,5 @@ pub(super) async fn attributions(
 
 fn limit(text: &str) -> Result<usize, String> {
     let refuse = || format!("a whole number from 1 to {MAX_PAGE}");
-    text.parse()
-        .ok()
-        .filter(|limit| (1..=MAX_PAGE).contains(limit))
-        .ok_or_else(refuse)
+    text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit)).ok_or_else(refuse)
 }

@@ -29,15 +29,11 @@ pub(super) async fn channels(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri);
-    let model = parameters.required("model", |name| {
-        name.parse::<Model>().map_err(|_| one_of(&Model::ALL.map(Model::name)))
-    });
+    let model =
+        parameters.required("model", |name| name.parse::<Model>().map_err(|_| one_of(&Model::ALL.map(Model::name))));
     let from = parameters.required("from", bound);
     let to = parameters.required("to", bound);
-    let grouping = |name: &str| {
-        name.parse::<GroupBy>()
-            .map_err(|()| one_of(&GroupBy::ALL.map(GroupBy::name)))
-    };
+    let grouping = |name: &str| name.parse::<GroupBy>().map_err(|()| one_of(&GroupBy::ALL.map(GroupBy::name)));
     let group_by = parameters.optional("group_by", grouping).unwrap_or(GroupBy::Channel);
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
@@ -48,12 +44,7 @@ pub(super) async fn channels(
     let (Some(model), Some(from), Some(to)) = (model, from, to) else {
         return Err(Problem::of(super::Code::InvalidParameters)); // `finish` has refused it already
     };
-    let query = ReportQuery {
-        model,
-        from,
-        to,
-        group_by,
-    };
+    let query = ReportQuery { model, from, to, group_by };
     fresh::answer(&state, move |reader| reader.report(&query)).await
 }
 

@@ -51,10 +51,7 @@ impl Serving {
 /// Serves the sidecar on `listen` until `shutdown` is cancelled, then answers what is under way and ends. Plain HTTP:
 /// bind it to loopback, or put something that speaks TLS before it.
 pub fn serve(listen: SocketAddr, state: State, shutdown: CancellationToken) -> Result<Serving, Error> {
-    let failed = |source| Error::Bind {
-        address: listen,
-        source,
-    };
+    let failed = |source| Error::Bind { address: listen, source };
     let listener = TcpListener::bind(listen).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let limits = state.limits;
@@ -65,12 +62,7 @@ pub fn serve(listen: SocketAddr, state: State, shutdown: CancellationToken) -> R
         .handle(handle.clone())
         .first_request_timeout(limits.header + limits.request);
     // Without a limit a caller that sends one byte of its head now and then holds a connection for ever.
-    server
-        .http_builder()
-        .http1()
-        .header_read_timeout(limits.header)
-        .max_headers(64)
-        .max_buf_size(64 << 10);
+    server.http_builder().http1().header_read_timeout(limits.header).max_headers(64).max_buf_size(64 << 10);
     let service = super::router(state).into_make_service();
     tokio::spawn(stop(handle, shutdown, limits.drain));
     let task = tokio::spawn(server.serve(service));

@@ -105,9 +105,7 @@ struct Inner {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State")
-            .field("limits", &self.0.parts.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("State").field("limits", &self.0.parts.limits).finish_non_exhaustive()
     }
 }
 
@@ -145,8 +143,6 @@ impl State {
             drop(place);
             answer
         });
-        done.await
-            .map_err(|_| Problem::of(Code::Internal))?
-            .map_err(Problem::from)
+        done.await.map_err(|_| Problem::of(Code::Internal))?.map_err(Problem::from)
     }
 }

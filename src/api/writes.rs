@@ -163,12 +163,7 @@ pub(super) async fn conversions(
 }
 
 async fn append(state: State, input: Input, request: Request) -> Result<Response, Problem> {
-    let elsewhere = || {
-        Problem::new(
-            Code::IngestElsewhere,
-            "this instance reads Kafka: produce to its topics",
-        )
-    };
+    let elsewhere = || Problem::new(Code::IngestElsewhere, "this instance reads Kafka: produce to its topics");
     let ingest = state.ingest.clone().ok_or_else(elsewhere)?;
     Parameters::of(request.uri()).finish()?;
     let form = form_of(request.headers())?;
@@ -180,23 +175,10 @@ async fn append(state: State, input: Input, request: Request) -> Result<Response
         let here = last.entry(*partition).or_insert(*offset);
         *here = (*here).max(*offset);
     }
-    let positions = last
-        .iter()
-        .map(|(partition, offset)| Position {
-            partition: *partition,
-            offset: *offset,
-        })
-        .collect();
+    let positions =
+        last.iter().map(|(partition, offset)| Position { partition: *partition, offset: *offset }).collect();
     let headers = fresh::headers(Some(now), &header_of(input, &last));
-    Ok((
-        StatusCode::ACCEPTED,
-        headers,
-        Json(Accepted {
-            accepted: places.len(),
-            positions,
-        }),
-    )
-        .into_response())
+    Ok((StatusCode::ACCEPTED, headers, Json(Accepted { accepted: places.len(), positions })).into_response())
 }
 
 fn take(ingest: &Arc<dyn Ingest>, input: Input, form: Form, body: &[u8]) -> Result<(i64, Vec<Appended>), Problem> {
@@ -215,21 +197,10 @@ fn take(ingest: &Arc<dyn Ingest>, input: Input, form: Form, body: &[u8]) -> Resu
 }
 
 fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let refuse = || {
-        Problem::new(
-            Code::UnsupportedMediaType,
-            "send application/json or application/x-ndjson",
-        )
-    };
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let refuse = || Problem::new(Code::UnsupportedMediaType, "send application/json or application/x-ndjson");
     if headers.contains_key(axum::http::header::CONTENT_ENCODING) {
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "send the body without a content encoding",
-        ));
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body without a content encoding"));
     }
     Form::of(content_type).ok_or_else(refuse)
 }
@@ -239,10 +210,7 @@ fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
 async fn body_of(state: &State, mut request: Request) -> Result<Bytes, Problem> {
     let limit = state.limits.body_bytes;
     let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {limit} bytes"));
-    let declared = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
@@ -267,7 +235,5 @@ fn header_of(input: Input, last: &BTreeMap<u32, Offset>) -> String {
 /// The log timestamp of what arrives now.
 #[allow(clippy::disallowed_methods)] // the wall clock is what a log timestamp is
 fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }

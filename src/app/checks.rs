@@ -21,19 +21,11 @@ pub struct Line {
 
 impl Line {
     fn ok(subject: impl Into<String>, what: impl Into<String>) -> Self {
-        Self {
-            subject: subject.into(),
-            what: what.into(),
-            remedy: None,
-        }
+        Self { subject: subject.into(), what: what.into(), remedy: None }
     }
 
     fn problem(subject: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            subject: subject.into(),
-            what: what.into(),
-            remedy: Some(remedy.into()),
-        }
+        Self { subject: subject.into(), what: what.into(), remedy: Some(remedy.into()) }
     }
 
     /// Whether it is as it should be.
@@ -77,10 +69,7 @@ pub fn topics(config: &Config) -> Result<Vec<Line>, Error> {
     if config.log.kind == LogKind::Embedded {
         return Ok(vec![Line::ok("topics", "the embedded log makes its own")]);
     }
-    Ok(topics::check(&settings::kafka(config))?
-        .into_iter()
-        .map(Line::from)
-        .collect())
+    Ok(topics::check(&settings::kafka(config))?.into_iter().map(Line::from).collect())
 }
 
 /// Makes the topics that are missing.
@@ -96,15 +85,9 @@ pub fn create_topics(config: &Config) -> Result<Vec<Line>, Error> {
 pub fn schemas(config: &Config) -> Result<Vec<Line>, Error> {
     with_registry(config, |runtime, registry| {
         let subjects = registry::subjects(config);
-        let pairs = subjects
-            .each_ref()
-            .map(|subject| (subject.name.as_str(), subject.schema));
+        let pairs = subjects.each_ref().map(|subject| (subject.name.as_str(), subject.schema));
         let standings = runtime.block_on(registry.check_all(&pairs))?;
-        Ok(subjects
-            .iter()
-            .zip(standings)
-            .map(|(subject, standing)| standing_line(&subject.name, standing))
-            .collect())
+        Ok(subjects.iter().zip(standings).map(|(subject, standing)| standing_line(&subject.name, standing)).collect())
     })
 }
 
@@ -112,9 +95,7 @@ pub fn schemas(config: &Config) -> Result<Vec<Line>, Error> {
 pub fn register_schemas(config: &Config) -> Result<Vec<Line>, Error> {
     with_registry(config, |runtime, registry| {
         let subjects = registry::subjects(config);
-        let pairs = subjects
-            .each_ref()
-            .map(|subject| (subject.name.as_str(), subject.schema));
+        let pairs = subjects.each_ref().map(|subject| (subject.name.as_str(), subject.schema));
         let ids = runtime.block_on(registry.register_all(&pairs))?;
         Ok(subjects
             .iter()
@@ -129,11 +110,9 @@ fn standing_line(subject: &str, standing: Standing) -> Line {
     match standing {
         Standing::Registered(registered) => Line::ok(subject, format!("registered under id {}", registered.id)),
         Standing::Missing => Line::problem(subject, "not registered", register),
-        Standing::Outdated => Line::problem(
-            subject,
-            "compatible with what is registered, but not registered itself",
-            register,
-        ),
+        Standing::Outdated => {
+            Line::problem(subject, "compatible with what is registered, but not registered itself", register)
+        }
         Standing::Incompatible(reasons) => Line::problem(
             subject,
             format!("not compatible with what is registered: {}", reasons.join("; ")),
@@ -149,31 +128,20 @@ fn with_registry(
     let runtime = Runtime::new().map_err(|error| Error::Failed(format!("no threads to be had: {error}")))?;
     match registry::open(config, runtime.handle())? {
         Some(registry) => ask(&runtime, &registry),
-        None => Ok(vec![Line::ok(
-            "registry",
-            "none is configured (registry.url); events and rows are JSON",
-        )]),
+        None => Ok(vec![Line::ok("registry", "none is configured (registry.url); events and rows are JSON")]),
     }
 }
 
 /// Whether the data folder can be made and written.
 fn data_dir(config: &Config) -> Line {
     let dir = &config.engine.data_dir;
-    let tried = settings::make_data_dir(config)
-        .map_err(|error| error.to_string())
-        .and_then(|()| {
-            let probe = dir.join(".check");
-            std::fs::write(&probe, b"")
-                .and_then(|()| std::fs::remove_file(&probe))
-                .map_err(|error| error.to_string())
-        });
+    let tried = settings::make_data_dir(config).map_err(|error| error.to_string()).and_then(|()| {
+        let probe = dir.join(".check");
+        std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(|error| error.to_string())
+    });
     match tried {
         Ok(()) => Line::ok("data folder", dir.display().to_string()),
-        Err(why) => Line::problem(
-            "data folder",
-            why,
-            "set engine.data_dir to a folder that this user may write",
-        ),
+        Err(why) => Line::problem("data folder", why, "set engine.data_dir to a folder that this user may write"),
     }
 }
 

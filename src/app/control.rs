@@ -15,10 +15,7 @@ pub struct EmbeddedControl(pub Arc<Broker>);
 
 impl ControlLog for EmbeddedControl {
     fn put(&self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
-        self.0
-            .control_put(key.as_bytes(), value, clock::now())
-            .map(drop)
-            .map_err(failed)
+        self.0.control_put(key.as_bytes(), value, clock::now()).map(drop).map_err(failed)
     }
 
     fn read(&self, from: i64, wait: Duration) -> Result<ControlRecords, Error> {
@@ -26,20 +23,8 @@ impl ControlLog for EmbeddedControl {
         let end = self.0.bounds(Topic::Control, 0).map_err(failed)?.end;
         let records = self.0.control_read(from).map_err(failed)?;
         let next = records.last().map_or(end.max(from), |last| last.offset + 1);
-        let records = records
-            .into_iter()
-            .filter_map(|r| {
-                Some(ControlRecord {
-                    key: r.key?,
-                    value: r.value,
-                })
-            })
-            .collect();
-        Ok(ControlRecords {
-            records,
-            next,
-            at_end: next >= end,
-        })
+        let records = records.into_iter().filter_map(|r| Some(ControlRecord { key: r.key?, value: r.value })).collect();
+        Ok(ControlRecords { records, next, at_end: next >= end })
     }
 }
 
@@ -64,19 +49,13 @@ struct Followed {
 impl KafkaControl {
     /// Ready to read and append.
     pub fn open(settings: &Settings) -> Result<Self, topics::Error> {
-        Ok(Self {
-            settings: settings.clone(),
-            appender: Appender::open(settings)?,
-            state: Mutex::default(),
-        })
+        Ok(Self { settings: settings.clone(), appender: Appender::open(settings)?, state: Mutex::default() })
     }
 }
 
 impl ControlLog for KafkaControl {
     fn put(&self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
-        let put = self
-            .appender
-            .append(&self.settings.topics.control, key.as_bytes(), value);
+        let put = self.appender.append(&self.settings.topics.control, key.as_bytes(), value);
         put.map(drop).map_err(|error| Error::Control(error.to_string()))
     }
 
@@ -85,10 +64,7 @@ impl ControlLog for KafkaControl {
         let Followed { follower, records } = &mut *state;
         let mut new = Vec::new();
         let mut each = |entry: Entry<'_>| {
-            new.push(ControlRecord {
-                key: entry.key.to_vec(),
-                value: entry.value.map(<[u8]>::to_vec),
-            });
+            new.push(ControlRecord { key: entry.key.to_vec(), value: entry.value.map(<[u8]>::to_vec) });
         };
         let read = match follower {
             Some(open) => open.poll(wait, &mut each).map(drop),
@@ -100,10 +76,6 @@ impl ControlLog for KafkaControl {
         let start = usize::try_from(from).unwrap_or(0);
         let found = records.get(start..).unwrap_or_default().to_vec();
         let next = i64::try_from(records.len()).unwrap_or(i64::MAX);
-        Ok(ControlRecords {
-            records: found,
-            next,
-            at_end: true,
-        })
+        Ok(ControlRecords { records: found, next, at_end: true })
     }
 }

@@ -44,10 +44,7 @@ impl Housekeeping {
     pub fn spawn(self, stop: CancellationToken, events: Sender<Event>) -> Result<JoinHandle<()>, Error> {
         let started = std::thread::Builder::new().name("housekeeping".into()).spawn(move || {
             if let Err(error) = self.run(&stop) {
-                drop(events.send(Event::Ended {
-                    name: "housekeeping".into(),
-                    error: Some(error),
-                }));
+                drop(events.send(Event::Ended { name: "housekeeping".into(), error: Some(error) }));
             }
         });
         started.map_err(|error| Error::Failed(format!("no thread to be had for housekeeping: {error}")))
@@ -69,10 +66,7 @@ impl Housekeeping {
     }
 
     fn measure(&self) {
-        let mut sum = StoreSizes {
-            block_cache_bytes: self.shared.usage().cache_bytes as u64,
-            ..StoreSizes::default()
-        };
+        let mut sum = StoreSizes { block_cache_bytes: self.shared.usage().cache_bytes as u64, ..StoreSizes::default() };
         for (_, partition) in self.partitions.all() {
             let sizes = partition.sizes();
             sum.open_partitions += 1;
@@ -87,10 +81,7 @@ impl Housekeeping {
     /// Steps until nothing is due, or for half a second, so that stopping is never far away.
     fn compact(&self, broker: &Broker, stop: &CancellationToken) -> Result<(), embedded::Error> {
         let began = Instant::now();
-        let cleaning = Cleaning {
-            records: STEP,
-            forget_before: clock::now() - FORGET,
-        };
+        let cleaning = Cleaning { records: STEP, forget_before: clock::now() - FORGET };
         while broker.clean(cleaning)? && !stop.is_cancelled() && began.elapsed() < Duration::from_millis(500) {}
         Ok(())
     }

@@ -25,9 +25,6 @@ impl Ingest for EmbeddedIngest {
             embedded::Error::Refused(why) => IngestError::Unavailable(why),
             other => IngestError::Broken(other.to_string()),
         })?;
-        Ok(positions
-            .into_iter()
-            .map(|(partition, offset)| Appended { partition, offset })
-            .collect())
+        Ok(positions.into_iter().map(|(partition, offset)| Appended { partition, offset }).collect())
     }
 }

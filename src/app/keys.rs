@@ -13,11 +13,7 @@ pub fn peppers(config: &Config) -> Result<Peppers, Error> {
         Some(path) => Pepper::from_file(path),
         None => Pepper::of_folder(&config.engine.data_dir),
     };
-    let older = config
-        .access
-        .older_pepper_files
-        .iter()
-        .map(|path| Pepper::from_file(Path::new(path)));
+    let older = config.access.older_pepper_files.iter().map(|path| Pepper::from_file(Path::new(path)));
     let failed = |error: crate::access::Error| Error::Configuration(error.to_string());
     let older = older.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     Ok(Peppers::new(current.map_err(failed)?, older))

@@ -8,11 +8,7 @@ pub fn write(key: Option<&[u8]>, value: Option<&[u8]>, out: &mut Vec<u8>) {
     match value {
         None => {
             let id = String::from_utf8_lossy(key.unwrap_or_default());
-            out.extend_from_slice(
-                serde_json::json!({ "row_id": id, "deleted": true })
-                    .to_string()
-                    .as_bytes(),
-            );
+            out.extend_from_slice(serde_json::json!({ "row_id": id, "deleted": true }).to_string().as_bytes());
         }
         Some(value) => append_row(value, out),
     }
@@ -47,10 +43,7 @@ mod tests {
     fn rows_deletes_and_foreign_bytes_are_lines_each() {
         assert_eq!(line(Some(b"a"), Some(b"{\"row_id\":\"a\"}")), "{\"row_id\":\"a\"}\n");
         let deleted: serde_json::Value = serde_json::from_str(&line(Some(b"c|linear|\"t"), None)).unwrap();
-        assert_eq!(
-            deleted,
-            serde_json::json!({ "row_id": "c|linear|\"t", "deleted": true })
-        );
+        assert_eq!(deleted, serde_json::json!({ "row_id": "c|linear|\"t", "deleted": true }));
         assert_eq!(line(None, Some(b"\x07x")), "{\"unreadable\":\"\\u0007x\"}\n");
     }
 }

@@ -23,7 +23,7 @@ pub enum Log {
     /// In this process.
     Embedded(Arc<Broker>),
     /// On Kafka: its settings, and how many partitions its topics have.
-    Kafka(kafka::Settings, NonZeroU32),
+    Kafka(Box<kafka::Settings>, NonZeroU32),
 }
 
 impl Log {
@@ -37,28 +37,15 @@ impl Log {
         }
         let settings = settings::kafka(config);
         let findings = patiently(go_on, || kafka::topics::check(&settings))?;
-        let problems: Vec<_> = findings
-            .iter()
-            .filter(|finding| !finding.is_ok())
-            .map(ToString::to_string)
-            .collect();
+        let problems: Vec<_> = findings.iter().filter(|finding| !finding.is_ok()).map(ToString::to_string).collect();
         if !problems.is_empty() {
-            return Err(Error::Refused(format!(
-                "the topics are not as they must be:\n{}",
-                problems.join("\n")
-            )));
+            return Err(Error::Refused(format!("the topics are not as they must be:\n{}", problems.join("\n"))));
         }
         let topic = settings.topics.attributions.clone();
-        let partitions = patiently(go_on, || {
-            kafka::tail::Tail::open(&settings, &topic, kafka::tail::From::End)
-        })?
-        .partitions();
-        let none = || {
-            Error::Refused(format!(
-                "topic {topic} has no partition; `tributary topics create` makes it"
-            ))
-        };
-        Ok(Self::Kafka(settings, NonZeroU32::new(partitions).ok_or_else(none)?))
+        let partitions =
+            patiently(go_on, || kafka::tail::Tail::open(&settings, &topic, kafka::tail::From::End))?.partitions();
+        let none = || Error::Refused(format!("topic {topic} has no partition; `tributary topics create` makes it"));
+        Ok(Self::Kafka(Box::new(settings), NonZeroU32::new(partitions).ok_or_else(none)?))
     }
 
     /// The embedded log, where it is that.
@@ -87,14 +74,12 @@ impl Log {
 
     /// Where the sidecar writes events.
     pub fn ingest(&self) -> Option<Arc<dyn Ingest>> {
-        self.broker()
-            .map(|broker| Arc::new(EmbeddedIngest(broker)) as Arc<dyn Ingest>)
+        self.broker().map(|broker| Arc::new(EmbeddedIngest(broker)) as Arc<dyn Ingest>)
     }
 
     /// The rows that the socket sends.
     pub fn rows(&self) -> Option<Arc<dyn Rows>> {
-        self.broker()
-            .map(|broker| Arc::new(EmbeddedRows(broker)) as Arc<dyn Rows>)
+        self.broker().map(|broker| Arc::new(EmbeddedRows(broker)) as Arc<dyn Rows>)
     }
 }
 

@@ -112,6 +112,13 @@ pub fn run(config: &Config) -> Result<(), Error> {
     outcome
 }
 
+/// The threads of the sidecar and of whatever waits for something.
+fn runtime() -> Result<Runtime, Error> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder.worker_threads(2).thread_name("sidecar").enable_all().build();
+    built.map_err(|error| Error::Failed(format!("no threads to be had for the sidecar: {error}")))
+}
+
 impl App {
     /// Starts everything, in order. What was started before an error ends with the process.
     pub fn start(config: &Config) -> Result<Self, Error> {
@@ -121,23 +128,48 @@ impl App {
         let health = Arc::new(Health::default());
         let partitions = Arc::new(Partitions::new());
         let shared = Arc::new(Shared::open(&settings::budget(config))?);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("sidecar")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::Failed(format!("no threads to be had for the sidecar: {error}")))?;
+        let runtime = runtime()?;
         let (sender, events) = channel();
+        let interrupted = CancellationToken::new();
+        signals::watch(&runtime, sender.clone(), interrupted.clone())?;
+        let registry = registry::open(config, runtime.handle())?;
+        let format = registry::row_format(config, registry.as_deref(), runtime.handle())?;
+        let log = Log::open(config, &|| !interrupted.is_cancelled())?;
         let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
-        let common =
-            Common { config, metrics, health, partitions, shared, stop, stop_sidecar, stop_last, sender, runtime };
-        signals::watch(&common.runtime, common.sender.clone(), common.stop.clone())?;
-        let log = Log::open(config, &|| !common.stop.is_cancelled())?;
+        let common = Common {
+            config,
+            registry,
+            format,
+            metrics,
+            health,
+            partitions,
+            shared,
+            stop,
+            stop_sidecar,
+            stop_last,
+            sender,
+            runtime,
+        };
         let (keys, admin) = common.keys(&log)?;
         let mut threads = common.workers(&log)?;
         let sidecar = common.sidecar(&log, keys)?;
         threads.push(common.housekeeping(&log)?);
-        Ok(common.into_app(admin, sidecar, log.broker(), threads, events))
+        let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
+        Ok(Self {
+            metrics,
+            health,
+            partitions,
+            broker: log.broker(),
+            admin,
+            address: sidecar.address(),
+            runtime,
+            sidecar,
+            stop,
+            stop_sidecar,
+            stop_last,
+            threads,
+            events,
+        })
     }
 
     /// Waits for what ends the process, up to `time`: a signal is a clean end, a thread that ended is not.
@@ -156,10 +188,7 @@ impl App {
             }
             Some(Event::Ended { name, error }) => {
                 let error = error.unwrap_or_else(|| Error::Failed(format!("{name} ended by itself")));
-                events::FatalError {
-                    reason: &error.to_string(),
-                }
-                .emit(&self.metrics);
+                events::FatalError { reason: &error.to_string() }.emit(&self.metrics);
                 self.health.fatal(error.to_string());
                 Err(error)
             }

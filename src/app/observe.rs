@@ -24,13 +24,7 @@ impl Watch {
     /// An observer that reports under `name`.
     pub fn new(metrics: Arc<Metrics>, health: Arc<Health>, name: &str, clock: fn() -> Millis) -> Self {
         let heartbeat = health.worker(name);
-        Self {
-            metrics,
-            health,
-            heartbeat,
-            clock,
-            partitions: HashMap::new(),
-        }
+        Self { metrics, health, heartbeat, clock, partitions: HashMap::new() }
     }
 
     fn gained(&mut self, partition: u32) {
@@ -46,11 +40,7 @@ impl Watch {
     }
 
     fn replay_started(&self, partition: u32, left: u64) {
-        events::ReplayStarted {
-            partition,
-            records: left,
-        }
-        .emit(&self.metrics);
+        events::ReplayStarted { partition, records: left }.emit(&self.metrics);
         self.health.partition(partition, PartitionState::Replaying { left });
     }
 
@@ -83,23 +73,13 @@ impl Watch {
         let now = (self.clock)();
         if !report.suppressed && report.records.conversions > 0 {
             // No conversion of the batch waited longer than its oldest record.
-            self.metrics
-                .stream
-                .conversion_to_row_seconds
-                .observe(seconds(now - oldest));
+            self.metrics.stream.conversion_to_row_seconds.observe(seconds(now - oldest));
         }
         let Some(watched) = self.partitions.get(&report.partition) else {
             return;
         };
-        for (input, lag) in [
-            (Input::Touchpoints, &watched.touchpoints),
-            (Input::Conversions, &watched.conversions),
-        ] {
-            let left = report
-                .ends
-                .get(input)
-                .map_or(0, |end| end - report.applied.get(input))
-                .max(0);
+        for (input, lag) in [(Input::Touchpoints, &watched.touchpoints), (Input::Conversions, &watched.conversions)] {
+            let left = report.ends.get(input).map_or(0, |end| end - report.applied.get(input)).max(0);
             lag.set(left.unsigned_abs(), if left > 0 { seconds(now - newest) } else { 0.0 });
         }
     }
@@ -136,21 +116,9 @@ impl Observer for Watch {
                 let took = Duration::from_millis(took.max(0).unsigned_abs());
                 events::TransactionCommitted { took, records }.emit(&self.metrics);
             }
-            Moment::SetAside {
-                partition,
-                input,
-                offset,
-                fault,
-            } => {
+            Moment::SetAside { partition, input, offset, fault } => {
                 let (field, reason) = (&*fault.field, &*fault.reason);
-                events::RecordSetAside {
-                    topic: input.name(),
-                    partition,
-                    offset,
-                    field,
-                    reason,
-                }
-                .emit(&self.metrics);
+                events::RecordSetAside { topic: input.name(), partition, offset, field, reason }.emit(&self.metrics);
             }
             Moment::Panicked { partition, records } => events::PanicCaught { partition, records }.emit(&self.metrics),
             Moment::Giant { partition } => {
@@ -165,11 +133,7 @@ impl Observer for Watch {
             }
             Moment::RegistryReachable => self.health.reachable(Dependency::Registry),
             Moment::Refused { partition, refusal } => {
-                events::StateRefused {
-                    partition,
-                    reason: &refusal.to_string(),
-                }
-                .emit(&self.metrics);
+                events::StateRefused { partition, reason: &refusal.to_string() }.emit(&self.metrics);
             }
             Moment::Flushed { partition } => events::StateFlushed { partition }.emit(&self.metrics),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use tokio::runtime::Runtime;
@@ -11,23 +11,24 @@ use tokio_util::sync::CancellationToken;
 use super::housekeeping::Housekeeping;
 use super::log::{Log, patiently};
 use super::observe::Watch;
-use super::{App, Error, Event, clock, keys, registry, settings, workers};
+use super::{Error, Event, clock, keys, settings, workers};
 use crate::access::{Admin, Keys, socket};
 use crate::api::{self, Serving};
 use crate::config::Config;
 use crate::query::Reader;
-use crate::registry::Schemas;
+use crate::registry::{Registry, Schemas};
 use crate::store::{Partitions, Shared};
 use crate::stream::decode::Decoder;
-use crate::stream::{Engine, Parts, Planted, Worker};
+use crate::stream::{Engine, Parts, Planted, RowFormat, Worker};
 use crate::telemetry::{Health, Metrics};
 use crate::topics::TopicLog;
-use crate::topics::embedded::Broker;
-use crate::topics::kafka::KafkaLog;
+use crate::topics::kafka::{self, KafkaLog};
 
 /// What the parts share.
 pub struct Common<'c> {
     pub config: &'c Config,
+    pub registry: Option<Arc<Registry>>,
+    pub format: RowFormat,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub partitions: Arc<Partitions>,
@@ -54,53 +55,54 @@ impl Common<'_> {
             stopped.cancelled().await;
             stop.store(true, Ordering::Release);
         });
-        self.runtime
-            .spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
+        self.runtime.spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
         Ok((keys, admin))
     }
 
     /// Starts the worker threads.
     pub fn workers(&self, log: &Log) -> Result<Vec<JoinHandle<()>>, Error> {
-        let registry = registry::open(self.config, self.runtime.handle())?;
-        let format = registry::row_format(self.config, registry.as_deref(), self.runtime.handle())?;
-        let rules = self.config.core_rules()?;
-        let mut threads = Vec::new();
-        for number in 0..self.config.engine.workers {
-            let engine = Engine {
-                decoder: Decoder::new(registry.clone().map(|registry| registry as Arc<dyn Schemas>)),
-                rules: rules.clone(),
-                format,
-                rows_bytes: settings::rows_bytes(self.config),
-                planted: Planted::default(),
-            };
-            threads.push(match log {
-                Log::Embedded(broker) => {
-                    let member = broker.join(&worker_name(number));
-                    self.worker(number, engine, move |_| Ok(member))?
-                }
-                Log::Kafka(settings, _) => {
+        match log {
+            Log::Embedded(broker) => {
+                let names = (0..self.config.engine.workers).map(worker_name);
+                let members: Vec<_> = names.map(|name| broker.join(&name)).collect();
+                broker.spread()?;
+                let joined = members.into_iter().enumerate();
+                joined.map(|(number, member)| self.worker(number, move |_| Ok(member))).collect()
+            }
+            Log::Kafka(settings, _) => {
+                let numbers = 0..self.config.engine.workers;
+                let join = |number| {
                     let settings = settings.clone();
-                    self.worker(number, engine, move |stop| {
-                        patiently(&|| !stop.is_cancelled(), || KafkaLog::join(settings.clone(), number))
-                    })?
-                }
-            });
+                    self.worker(number, move |stop| {
+                        patiently(&|| !stop.is_cancelled(), || {
+                            KafkaLog::join(kafka::Settings::clone(&settings), number)
+                        })
+                    })
+                };
+                numbers.map(join).collect()
+            }
         }
-        if let Log::Embedded(broker) = log {
-            broker.spread()?;
-        }
-        Ok(threads)
+    }
+
+    fn engine(&self) -> Result<Engine, Error> {
+        let registry = self.registry.clone();
+        Ok(Engine {
+            decoder: Decoder::new(registry.map(|registry| registry as Arc<dyn Schemas>)),
+            rules: self.config.core_rules()?,
+            format: self.format,
+            rows_bytes: settings::rows_bytes(self.config),
+            planted: Planted::default(),
+        })
     }
 
     fn worker<L: TopicLog>(
         &self,
         number: usize,
-        engine: Engine,
         join: impl FnOnce(&CancellationToken) -> Result<L, Error> + Send + 'static,
     ) -> Result<JoinHandle<()>, Error> {
         let name = worker_name(number);
         let observer = Watch::new(Arc::clone(&self.metrics), Arc::clone(&self.health), &name, clock::now);
-        let options = settings::worker(self.config);
+        let (engine, options) = (self.engine()?, settings::worker(self.config));
         let parts = Parts {
             shared: Arc::clone(&self.shared),
             partitions: Arc::clone(&self.partitions),
@@ -140,36 +142,9 @@ impl Common<'_> {
         };
         housekeeping.spawn(self.stop.clone(), self.sender.clone())
     }
-
-    /// What runs, once all of it does.
-    pub fn into_app(
-        self,
-        admin: Admin,
-        sidecar: Serving,
-        broker: Option<Arc<Broker>>,
-        threads: Vec<JoinHandle<()>>,
-        events: Receiver<Event>,
-    ) -> App {
-        let Self { metrics, health, partitions, runtime, stop, stop_sidecar, stop_last, .. } = self;
-        let address = sidecar.address();
-        App {
-            metrics,
-            health,
-            partitions,
-            broker,
-            admin,
-            address,
-            runtime,
-            sidecar,
-            stop,
-            stop_sidecar,
-            stop_last,
-            threads,
-            events,
-        }
-    }
 }
 
+/// A worker's name: of its thread, its heartbeat and its member of an embedded log's group.
 fn worker_name(number: usize) -> String {
     format!("worker-{number}")
 }

@@ -27,18 +27,11 @@ pub fn open(config: &Config, runtime: &Handle) -> Result<Option<Arc<Registry>>, 
     }
     let credentials = match (&of.token, &of.password) {
         (Some(token), _) => Credentials::Bearer(token.clone()),
-        (None, Some(password)) => Credentials::Basic {
-            username: of.username.clone(),
-            password: password.clone(),
-        },
+        (None, Some(password)) => Credentials::Basic { username: of.username.clone(), password: password.clone() },
         (None, None) => Credentials::None,
     };
     let urls = of.url.split(',').map(|url| url.trim().to_owned()).collect();
-    let settings = registry::Settings {
-        urls,
-        credentials,
-        timeout: of.timeout.duration(),
-    };
+    let settings = registry::Settings { urls, credentials, timeout: of.timeout.duration() };
     Ok(Some(Arc::new(Registry::new(&settings, runtime.clone())?)))
 }
 
@@ -58,9 +51,7 @@ pub fn row_format(config: &Config, registry: Option<&Registry>, runtime: &Handle
     let registry = registry.ok_or_else(none)?;
     let [.., rows] = subjects(config);
     match runtime.block_on(registry.registered(&rows.name, rows.schema))? {
-        Some(registered) => Ok(RowFormat::Avro {
-            schema_id: registered.id,
-        }),
+        Some(registered) => Ok(RowFormat::Avro { schema_id: registered.id }),
         None => Err(Error::Refused(format!(
             "the schema of rows is not registered under {}; `tributary schemas register` does it",
             rows.name

@@ -57,14 +57,9 @@ pub fn rows_bytes(config: &Config) -> usize {
 /// How the embedded log is opened.
 pub fn embedded(config: &Config) -> embedded::Settings {
     let partitions = NonZeroU32::new(config.topics.partitions).unwrap_or(NonZeroU32::MIN);
-    let topics = PerInput {
-        touchpoints: config.topics.touchpoints.clone(),
-        conversions: config.topics.conversions.clone(),
-    };
-    embedded::Settings {
-        topics,
-        ..embedded::Settings::new(partitions)
-    }
+    let topics =
+        PerInput { touchpoints: config.topics.touchpoints.clone(), conversions: config.topics.conversions.clone() };
+    embedded::Settings { topics, ..embedded::Settings::new(partitions) }
 }
 
 /// Logs and traces.
@@ -89,27 +84,19 @@ pub fn instance(config: &Config) -> String {
     }
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
-    if name.is_empty() {
-        "tributary".into()
-    } else {
-        name.into()
-    }
+    if name.is_empty() { "tributary".into() } else { name.into() }
 }
 
 /// Makes the data folder, for its owner alone: it holds events, and the socket through which keys are made.
 pub fn make_data_dir(config: &Config) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     let dir = &config.engine.data_dir;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| {
-            Error::Configuration(format!(
-                "engine.data_dir: {} cannot be made: {error}; name a folder that this user may write",
-                dir.display()
-            ))
-        })
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+        Error::Configuration(format!(
+            "engine.data_dir: {} cannot be made: {error}; name a folder that this user may write",
+            dir.display()
+        ))
+    })
 }
 
 fn millis(span: crate::config::units::Span) -> Millis {
@@ -122,11 +109,7 @@ pub fn kafka(config: &Config) -> kafka::Settings {
     let queues = config.engine.memory_split().client_queues / config.engine.workers.max(1);
     kafka::Settings {
         brokers: of.brokers.clone(),
-        properties: of
-            .properties
-            .expose()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        properties: of.properties.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         group: of.group_id.clone(),
         instance: instance(config),
         transactional_prefix: of.transactional_id_prefix.clone(),
@@ -144,10 +127,7 @@ pub fn kafka(config: &Config) -> kafka::Settings {
             ..kafka::Timeouts::default()
         },
         // Two producers in turn, each with a quarter; the rest is for what is fetched ahead.
-        queues: kafka::QueueMemory {
-            fetched: queues / 2,
-            produced: queues / 4,
-        },
+        queues: kafka::QueueMemory { fetched: queues / 2, produced: queues / 4 },
         ..kafka::Settings::new("", "", "")
     }
 }

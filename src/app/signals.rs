@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Event};
 
-/// Cancels `stop` at the first signal and tells `events`. After it a second one ends the process where it stands: all it loses is lost in a
+/// Cancels `interrupted` at the first signal and tells `events`. After it a second one ends the process where it stands: all it loses is lost in a
 /// crash too, and is read again from the log.
-pub fn watch(runtime: &Runtime, events: Sender<Event>, stop: CancellationToken) -> Result<(), Error> {
+pub fn watch(runtime: &Runtime, events: Sender<Event>, interrupted: CancellationToken) -> Result<(), Error> {
     let _context = runtime.enter();
     let failed = |error: std::io::Error| Error::Failed(format!("cannot wait for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -28,7 +28,7 @@ pub fn watch(runtime: &Runtime, events: Sender<Event>, stop: CancellationToken) 
                 std::process::exit(1);
             }
             told = true;
-            stop.cancel();
+            interrupted.cancel();
             if events.send(Event::Signal(name)).is_err() {
                 return; // stopping already
             }

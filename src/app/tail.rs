@@ -28,10 +28,7 @@ impl Rows for EmbeddedRows {
 
     fn read(&self, next: &mut [i64], lines: &mut Vec<u8>) -> Result<(), access::Error> {
         for (partition, next) in (0..).zip(next.iter_mut()) {
-            let records = self
-                .0
-                .read(Topic::Attributions, partition, *next, PAGE)
-                .map_err(failed)?;
+            let records = self.0.read(Topic::Attributions, partition, *next, PAGE).map_err(failed)?;
             for record in records {
                 line::write(record.key.as_deref(), record.value.as_deref(), lines);
                 *next = record.offset + 1;
@@ -68,8 +65,7 @@ fn embedded(config: &Config, beginning: bool, out: &mut impl Write) -> Result<()
     let mut next = rows.start(beginning);
     loop {
         let mut lines = Vec::new();
-        rows.read(&mut next, &mut lines)
-            .map_err(|error| Error::Failed(error.to_string()))?;
+        rows.read(&mut next, &mut lines).map_err(|error| Error::Failed(error.to_string()))?;
         if lines.is_empty() {
             return Ok(()); // nobody writes a log that we hold
         }
@@ -82,10 +78,7 @@ fn embedded(config: &Config, beginning: bool, out: &mut impl Write) -> Result<()
 
 /// Whether the other end of a pipe went away, which is how a reader like `head` says that it has enough.
 fn is_gone(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset
-    )
+    matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset)
 }
 
 /// Of every partition, committed rows only.
@@ -95,9 +88,8 @@ fn kafka(config: &Config, beginning: bool, out: &mut impl Write) -> Result<(), E
     let mut tail = Tail::open(&settings, &settings.topics.attributions, from)?;
     loop {
         let mut lines = Vec::new();
-        let polled = tail.poll(Duration::from_millis(200), &mut |entry| {
-            line::write(Some(entry.key), entry.value, &mut lines)
-        });
+        let polled =
+            tail.poll(Duration::from_millis(200), &mut |entry| line::write(Some(entry.key), entry.value, &mut lines));
         match polled {
             Err(topics::Error::Unreachable(_)) => {} // it is logged, and comes back
             other => drop(other?),

@@ -21,11 +21,7 @@ pub fn spawn<L: TopicLog, O: Observer>(
 ) -> Result<JoinHandle<()>, Error> {
     let thread = std::thread::Builder::new().name(name.clone());
     let started = thread.spawn(move || {
-        let mut guard = Guard {
-            name,
-            events,
-            told: false,
-        };
+        let mut guard = Guard { name, events, told: false };
         let outcome = make().and_then(|mut worker| worker.run(|| stop.is_cancelled()).map_err(Error::from));
         guard.tell(outcome.err());
     });
@@ -43,19 +39,14 @@ impl Guard {
     fn tell(&mut self, error: Option<Error>) {
         self.told = true;
         // Nobody listens any more: the process is stopping anyway.
-        drop(self.events.send(Event::Ended {
-            name: std::mem::take(&mut self.name),
-            error,
-        }));
+        drop(self.events.send(Event::Ended { name: std::mem::take(&mut self.name), error }));
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.told {
-            self.tell(Some(Error::Failed(
-                "a worker panicked; this is a bug, and the log says where".into(),
-            )));
+            self.tell(Some(Error::Failed("a worker panicked; this is a bug, and the log says where".into())));
         }
     }
 }

@@ -18,10 +18,7 @@ pub struct Args {
 /// Looks at everything.
 pub fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
-    println!(
-        "ok       configuration: {}",
-        config.core_rules().map(|rules| rules.canonical()).unwrap_or_default()
-    );
+    println!("ok       configuration: {}", config.core_rules().map(|rules| rules.canonical()).unwrap_or_default());
     let lines = checks::everything(&config)?;
     Ok(print(&lines))
 }

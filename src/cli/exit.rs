@@ -40,10 +40,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with a code.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-        }
+        Self { exit, message: message.into() }
     }
 }
 

@@ -62,13 +62,7 @@ impl Place {
 /// Asks the running instance.
 pub fn run(command: &Command) -> Outcome {
     let (place, request) = match command {
-        Command::Create { place, role, note } => (
-            place,
-            Request::Create {
-                role: *role,
-                note: note.clone(),
-            },
-        ),
+        Command::Create { place, role, note } => (place, Request::Create { role: *role, note: note.clone() }),
         Command::List { place } => (place, Request::List),
         Command::Revoke { place, id } => (place, Request::Revoke { id: id.clone() }),
     };
@@ -82,13 +76,7 @@ pub fn run(command: &Command) -> Outcome {
             println!("{:<18} {:<9} {:<20} {:<8} note", "id", "role", "made", "state");
             for key in keys {
                 let state = if key.revoked { "revoked" } else { "open" };
-                println!(
-                    "{:<18} {:<9} {:<20} {state:<8} {}",
-                    key.id,
-                    key.role.name(),
-                    date(key.created_at),
-                    key.note
-                );
+                println!("{:<18} {:<9} {:<20} {state:<8} {}", key.id, key.role.name(), date(key.created_at), key.note);
             }
         }
         Reply::Revoked(id) => eprintln!("key {id} is revoked"),
@@ -100,8 +88,5 @@ pub fn run(command: &Command) -> Outcome {
 /// A moment in UTC, to the second.
 fn date(millis: i64) -> String {
     let moment = chrono::DateTime::from_timestamp_millis(millis);
-    moment.map_or_else(
-        || millis.to_string(),
-        |moment| moment.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    )
+    moment.map_or_else(|| millis.to_string(), |moment| moment.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

@@ -108,10 +108,7 @@ mod tests {
                     continue;
                 }
                 let example = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
-                assert!(
-                    example.contains(&format!("tributary{path}")),
-                    "{path} has no example: {example}"
-                );
+                assert!(example.contains(&format!("tributary{path}")), "{path} has no example: {example}");
             }
         }
         visit(&Cli::command(), "");

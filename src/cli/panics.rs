@@ -6,7 +6,9 @@ use std::panic;
 pub fn hook() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let message = info.payload_as_str().unwrap_or("no message");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        let message = text.unwrap_or("no message");
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("unnamed");
         if tracing::dispatcher::has_been_set() {

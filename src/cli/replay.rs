@@ -41,11 +41,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let rules = match args.config.file {
         // Nothing else in the file bears on a replay, so nothing else of it is asked to hold.
-        Some(_) => args
-            .config
-            .load()?
-            .core_rules()
-            .map_err(|e| Failure::new(Exit::Configuration, e.to_string()))?,
+        Some(_) => args.config.load()?.core_rules().map_err(|e| Failure::new(Exit::Configuration, e.to_string()))?,
         None => Rules::default(),
     };
     let inputs = |names: &[OsString]| names.iter().map(|name| Input::from(name.as_os_str())).collect();

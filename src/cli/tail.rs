@@ -10,12 +10,10 @@ use super::{ConfigArgs, Exit, Outcome};
 
 /// Print the rows as they come, one JSON object a line
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example: tributary tail --config tributary.toml --from beginning | jq .channel
+#[command(after_help = "Example: tributary tail --config tributary.toml --from beginning | jq .channel
 
 A row that was deleted shows as {\"row_id\":…,\"deleted\":true}. On the embedded log, rows come from the running instance;
-where none runs, those that are there are printed."
-)]
+where none runs, those that are there are printed.")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
@@ -46,10 +44,6 @@ pub fn run(args: &Args) -> Outcome {
         }
         None => args.config.load()?,
     };
-    tail::run(
-        &config,
-        args.from == From::Beginning,
-        &mut BufWriter::new(stdout().lock()),
-    )?;
+    tail::run(&config, args.from == From::Beginning, &mut BufWriter::new(stdout().lock()))?;
     Ok(Exit::Done)
 }

@@ -26,13 +26,6 @@ pub fn run(args: &Args) -> Outcome {
         println!("partition {partition} {} {row_id}", wrong.name());
     })?;
     let done = if args.repair { ", emitted again" } else { "" };
-    eprintln!(
-        "{} rows of {} partitions: {} differences{done}",
-        found.rows, found.partitions, found.differences
-    );
-    Ok(if found.differences > 0 {
-        Exit::Differences
-    } else {
-        Exit::Done
-    })
+    eprintln!("{} rows of {} partitions: {} differences{done}", found.rows, found.partitions, found.differences);
+    Ok(if found.differences > 0 { Exit::Differences } else { Exit::Done })
 }

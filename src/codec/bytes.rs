@@ -88,11 +88,7 @@ mod tests {
 
     #[test]
     fn every_width_comes_back() {
-        for value in (0..64)
-            .map(|bit| 1u64 << bit)
-            .flat_map(|v| [v - 1, v, v + 1])
-            .chain([u64::MAX])
-        {
+        for value in (0..64).map(|bit| 1u64 << bit).flat_map(|v| [v - 1, v, v + 1]).chain([u64::MAX]) {
             let mut bytes = Vec::new();
             put_varint(value, &mut bytes);
             let mut cursor = Cursor::new(&bytes);

@@ -23,10 +23,7 @@ pub enum Framing<'a> {
 pub fn framing(value: &[u8]) -> Framing<'_> {
     match value {
         [MAGIC, id @ ..] => match id.split_first_chunk() {
-            Some((id, datum)) => Framing::Avro {
-                schema_id: u32::from_be_bytes(*id),
-                datum,
-            },
+            Some((id, datum)) => Framing::Avro { schema_id: u32::from_be_bytes(*id), datum },
             None => Framing::Unknown("shorter than the five bytes that Confluent framing begins with"),
         },
         [b'{', ..] => Framing::Json(value),
@@ -51,20 +48,8 @@ mod tests {
 
     #[test]
     fn bytes_say_what_they_are() {
-        assert_eq!(
-            framing(&[0, 0, 0, 1, 2, 9]),
-            Framing::Avro {
-                schema_id: 258,
-                datum: &[9]
-            }
-        );
-        assert_eq!(
-            framing(&[0, 255, 255, 255, 255]),
-            Framing::Avro {
-                schema_id: u32::MAX,
-                datum: &[]
-            }
-        );
+        assert_eq!(framing(&[0, 0, 0, 1, 2, 9]), Framing::Avro { schema_id: 258, datum: &[9] });
+        assert_eq!(framing(&[0, 255, 255, 255, 255]), Framing::Avro { schema_id: u32::MAX, datum: &[] });
         assert_eq!(framing(b"{}"), Framing::Json(b"{}"));
         assert_eq!(framing(b" \t\r\n{"), Framing::Json(b" \t\r\n{"));
         let reason = |value| match framing(value) {
@@ -83,12 +68,6 @@ mod tests {
     fn a_frame_comes_back() {
         let mut out = Vec::new();
         put_frame(0x0102_0304, &mut out);
-        assert_eq!(
-            framing(&out),
-            Framing::Avro {
-                schema_id: 0x0102_0304,
-                datum: &[]
-            }
-        );
+        assert_eq!(framing(&out), Framing::Avro { schema_id: 0x0102_0304, datum: &[] });
     }
 }

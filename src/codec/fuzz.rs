@@ -44,10 +44,7 @@ pub(crate) fn body(bytes: &[u8]) {
         checked(draft.check().map(|touchpoint| {
             let mut stored = Vec::new();
             record::encode_touchpoint(&touchpoint, &mut stored);
-            assert_eq!(
-                record::decode_touchpoint(touchpoint.occurred_at, &stored),
-                Ok(touchpoint)
-            );
+            assert_eq!(record::decode_touchpoint(touchpoint.occurred_at, &stored), Ok(touchpoint));
         }));
     }
     if let Ok(draft) = json::conversion(bytes) {
@@ -119,14 +116,7 @@ fn good() -> Vec<Vec<u8>> {
     };
     let mut rows = Vec::new();
     let rules = crate::core::Rules::default();
-    crate::core::row::credit(
-        &conversion,
-        &[],
-        &[touchpoint],
-        &rules,
-        &mut Default::default(),
-        &mut rows,
-    );
+    crate::core::row::credit(&conversion, &[], &[touchpoint], &rules, &mut Default::default(), &mut rows);
     let mut all = vec![
         br#"{"event_id":"e","user_id":"u","occurred_at":"2024-05-01T12:30:00.250Z","channel":"\u00e9","x":[{}]}"#
             .to_vec(),
@@ -142,11 +132,7 @@ fn good() -> Vec<Vec<u8>> {
     add(&|out| avro::write_touchpoint(1, &touchpoint, out));
     add(&|out| avro::write_conversion(2, &ConversionEvent::Conversion(conversion), out));
     add(&|out| avro::write_row(3, &rows[0], out));
-    let datums: Vec<_> = all
-        .iter()
-        .filter(|bytes| bytes[0] == 0)
-        .map(|bytes| bytes[5..].to_vec())
-        .collect();
+    let datums: Vec<_> = all.iter().filter(|bytes| bytes[0] == 0).map(|bytes| bytes[5..].to_vec()).collect();
     all.extend(datums);
     all
 }

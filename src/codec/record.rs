@@ -216,35 +216,20 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self) -> Result<&'a str, Corrupt> {
         let length = usize::try_from(self.number()?).map_err(|_| Corrupt("with a string beyond its end"))?;
-        let bytes = self
-            .cursor
-            .take(length)
-            .ok_or(Corrupt("with a string beyond its end"))?;
+        let bytes = self.cursor.take(length).ok_or(Corrupt("with a string beyond its end"))?;
         std::str::from_utf8(bytes).map_err(|_| Corrupt("with a string that is no UTF-8"))
     }
 
     fn option(&mut self, bit: u16) -> Result<Option<&'a str>, Corrupt> {
-        if self.present & 1 << bit == 0 {
-            Ok(None)
-        } else {
-            self.text().map(Some)
-        }
+        if self.present & 1 << bit == 0 { Ok(None) } else { self.text().map(Some) }
     }
 
     fn money(&mut self, bit: u16) -> Result<Option<i64>, Corrupt> {
-        if self.present & 1 << bit == 0 {
-            Ok(None)
-        } else {
-            self.number().map(|n| Some(n as i64))
-        }
+        if self.present & 1 << bit == 0 { Ok(None) } else { self.number().map(|n| Some(n as i64)) }
     }
 
     fn end(self) -> Result<(), Corrupt> {
-        if self.cursor.left() == 0 {
-            Ok(())
-        } else {
-            Err(Corrupt("with bytes after its end"))
-        }
+        if self.cursor.left() == 0 { Ok(()) } else { Err(Corrupt("with bytes after its end")) }
     }
 }
 
@@ -261,10 +246,7 @@ mod tests {
         let record = &record[1..];
         assert_eq!(decode_touchpoint(t.occurred_at, record), Ok(*t));
         for cut in 0..record.len() {
-            assert!(
-                decode_touchpoint(t.occurred_at, &record[..cut]).is_err(),
-                "cut at {cut}"
-            );
+            assert!(decode_touchpoint(t.occurred_at, &record[..cut]).is_err(), "cut at {cut}");
         }
         let mut longer = record.to_vec();
         longer.push(0);
@@ -316,10 +298,7 @@ mod tests {
 
     #[test]
     fn a_typical_touchpoint_takes_forty_bytes() {
-        let touchpoint = Touchpoint {
-            channel: Some("paid_search"),
-            ..samples::bare("tp-0123456789ab", "user-00012")
-        };
+        let touchpoint = Touchpoint { channel: Some("paid_search"), ..samples::bare("tp-0123456789ab", "user-00012") };
         let mut record = Vec::new();
         encode_touchpoint(&touchpoint, &mut record);
         assert_eq!(record.len(), 2 + 16 + 11 + 12);
@@ -336,32 +315,14 @@ mod tests {
     fn damage_is_an_error_that_says_what() {
         let decode = |bytes: &[u8]| decode_touchpoint(0, bytes).unwrap_err();
         assert_eq!(decode(&[0x10]), Corrupt("shorter than its header"));
-        assert_eq!(
-            decode(&[0x20, 0, 1, b'e', 1, b'u']),
-            Corrupt("of another format version")
-        );
-        assert_eq!(
-            decode(&[0x14, 0, 1, b'e', 1, b'u']),
-            Corrupt("of another kind of event")
-        );
-        assert_eq!(
-            decode(&[0x10, 0, 1, 0xff, 1, b'u']),
-            Corrupt("with a string that is no UTF-8")
-        );
-        assert_eq!(
-            decode(&[0x10, 0, 0x81, 0, b'e', 1, b'u']),
-            Corrupt("with a number longer than it need be")
-        );
+        assert_eq!(decode(&[0x20, 0, 1, b'e', 1, b'u']), Corrupt("of another format version"));
+        assert_eq!(decode(&[0x14, 0, 1, b'e', 1, b'u']), Corrupt("of another kind of event"));
+        assert_eq!(decode(&[0x10, 0, 1, 0xff, 1, b'u']), Corrupt("with a string that is no UTF-8"));
+        assert_eq!(decode(&[0x10, 0, 0x81, 0, b'e', 1, b'u']), Corrupt("with a number longer than it need be"));
         let huge = [0x10, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
         assert_eq!(decode(&huge), Corrupt("with a string beyond its end"));
         let conversion = [0x14, 0x08, 1, b'e', 1, b'u', 1, b'x'];
-        assert_eq!(
-            decode_conversion(0, &conversion),
-            Err(Corrupt("with fields that its kind does not have"))
-        );
-        assert_eq!(
-            decode(&[]).to_string(),
-            "stored record is corrupt: shorter than its header"
-        );
+        assert_eq!(decode_conversion(0, &conversion), Err(Corrupt("with fields that its kind does not have")));
+        assert_eq!(decode(&[]).to_string(), "stored record is corrupt: shorter than its header");
     }
 }

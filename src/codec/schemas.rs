@@ -18,15 +18,8 @@ pub struct Subject {
 
 /// The subjects of these topics: touchpoints, conversions, attributions.
 pub fn subjects(touchpoints: &str, conversions: &str, attributions: &str) -> [Subject; 3] {
-    let subject = |topic: &str, schema| Subject {
-        name: format!("{topic}-value"),
-        schema,
-    };
-    [
-        subject(touchpoints, TOUCHPOINT),
-        subject(conversions, CONVERSION),
-        subject(attributions, ATTRIBUTION),
-    ]
+    let subject = |topic: &str, schema| Subject { name: format!("{topic}-value"), schema };
+    [subject(touchpoints, TOUCHPOINT), subject(conversions, CONVERSION), subject(attributions, ATTRIBUTION)]
 }
 
 #[cfg(test)]
@@ -38,9 +31,7 @@ mod tests {
     use crate::core::event::{ConversionDraft, TouchpointDraft};
 
     fn fields(text: &str) -> Vec<apache_avro::schema::RecordField> {
-        let Schema::Record(record) = Schema::parse_str(text).unwrap() else {
-            panic!("no record")
-        };
+        let Schema::Record(record) = Schema::parse_str(text).unwrap() else { panic!("no record") };
         assert_eq!(record.name.namespace(), Some("tributary"));
         assert!(record.doc.is_some());
         record.fields
@@ -56,11 +47,7 @@ mod tests {
     #[test]
     fn every_field_is_documented_and_every_optional_one_defaults_to_null() {
         for field in [TOUCHPOINT, CONVERSION, ATTRIBUTION].into_iter().flat_map(fields) {
-            assert!(
-                field.doc.is_some_and(|doc| !doc.is_empty()),
-                "{} has no doc",
-                field.name
-            );
+            assert!(field.doc.is_some_and(|doc| !doc.is_empty()), "{} has no doc", field.name);
             let Schema::Union(union) = &field.schema else { continue };
             assert!(matches!(union.variants(), [Schema::Null, _]), "{}", field.name);
             assert_eq!(field.default, Some(serde_json::Value::Null), "{}", field.name);

@@ -23,10 +23,8 @@ const PASSED: [&str; 10] = [
     "statistics.",
 ];
 /// Values among them that would undo a promise: each would leave the other side unchecked.
-const REFUSED: [(&str, &str); 2] = [
-    ("enable.ssl.certificate.verification", "false"),
-    ("ssl.endpoint.identification.algorithm", "none"),
-];
+const REFUSED: [(&str, &str); 2] =
+    [("enable.ssl.certificate.verification", "false"), ("ssl.endpoint.identification.algorithm", "none")];
 
 impl Config {
     /// Every problem that these settings have, or nothing.
@@ -41,21 +39,13 @@ impl Config {
         if let Err(problem) = self.core_rules() {
             problems.push(problem);
         }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(problems))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
     }
 
     /// The rules of credit that `[rules]` says.
     pub fn core_rules(&self) -> Result<core::Rules, Problem> {
         let rules = &self.rules;
-        let models = rules
-            .models
-            .iter()
-            .map(|name| name.parse::<Model>())
-            .collect::<Result<Vec<_>, _>>();
+        let models = rules.models.iter().map(|name| name.parse::<Model>()).collect::<Result<Vec<_>, _>>();
         let models = models.map_err(|e| Problem::new("rules.models", e.to_string(), "correct the name"))?;
         let millis = |span: Span| i64::try_from(span.millis()).unwrap_or(i64::MAX);
         core::Rules::new(millis(rules.lookback), millis(rules.half_life), rules.max_path, models)
@@ -71,25 +61,14 @@ impl Config {
                 "name one or more brokers (\"host:9092,host:9092\"), or set log.kind = \"embedded\"",
             ));
         }
-        for (setting, value) in [
-            ("kafka.group_id", &kafka.group_id),
-            ("kafka.transactional_id_prefix", &kafka.transactional_id_prefix),
-        ] {
+        for (setting, value) in
+            [("kafka.group_id", &kafka.group_id), ("kafka.transactional_id_prefix", &kafka.transactional_id_prefix)]
+        {
             if value.is_empty() {
-                problems.push(Problem::new(
-                    setting,
-                    "empty",
-                    "give it a name, or leave it out for \"tributary\"",
-                ));
+                problems.push(Problem::new(setting, "empty", "give it a name, or leave it out for \"tributary\""));
             }
         }
-        between(
-            "kafka.session_timeout",
-            kafka.session_timeout,
-            Span::from_secs(6),
-            Span::from_secs(1_800),
-            problems,
-        );
+        between("kafka.session_timeout", kafka.session_timeout, Span::from_secs(6), Span::from_secs(1_800), problems);
         between(
             "kafka.transaction_timeout",
             kafka.transaction_timeout,
@@ -112,33 +91,19 @@ impl Config {
                 ));
             }
             if let Some((other, _)) = named.iter().take(index).find(|(_, earlier)| earlier == name) {
-                problems.push(Problem::new(
-                    *setting,
-                    format!("the same topic as {other}"),
-                    "give each its own name",
-                ));
+                problems.push(Problem::new(*setting, format!("the same topic as {other}"), "give each its own name"));
             }
         }
         within("topics.partitions", self.topics.partitions.into(), 1, 1_024, problems);
         within("topics.replication", self.topics.replication.into(), 1, 9, problems);
-        between(
-            "topics.retention",
-            self.topics.retention,
-            Span::from_secs(3_600),
-            Span::from_days(3_650),
-            problems,
-        );
+        between("topics.retention", self.topics.retention, Span::from_secs(3_600), Span::from_days(3_650), problems);
     }
 
     fn check_registry(&self, problems: &mut Vec<Problem>) {
         let registry = &self.registry;
         let web = registry.url.starts_with("http://") || registry.url.starts_with("https://");
         if !registry.url.is_empty() && !web {
-            problems.push(Problem::new(
-                "registry.url",
-                "no http or https address",
-                "write it as https://host:port",
-            ));
+            problems.push(Problem::new("registry.url", "no http or https address", "write it as https://host:port"));
         }
         if self.output.format == Format::Avro && registry.url.is_empty() {
             problems.push(Problem::new(
@@ -148,61 +113,25 @@ impl Config {
             ));
         }
         if registry.token.is_some() && registry.password.is_some() {
-            problems.push(Problem::new(
-                "registry.token",
-                "given beside a password",
-                "give only one of the two",
-            ));
+            problems.push(Problem::new("registry.token", "given beside a password", "give only one of the two"));
         }
         if registry.password.is_some() && registry.username.is_empty() {
-            problems.push(Problem::new(
-                "registry.username",
-                "empty, but there is a password",
-                "name the user",
-            ));
+            problems.push(Problem::new("registry.username", "empty, but there is a password", "name the user"));
         }
-        between(
-            "registry.timeout",
-            registry.timeout,
-            Span::from_millis(100),
-            Span::from_secs(300),
-            problems,
-        );
+        between("registry.timeout", registry.timeout, Span::from_millis(100), Span::from_secs(300), problems);
     }
 
     fn check_engine(&self, problems: &mut Vec<Problem>) {
         let engine = &self.engine;
         if engine.data_dir.as_os_str().is_empty() {
-            problems.push(Problem::new(
-                "engine.data_dir",
-                "empty",
-                "name a folder on a durable disk",
-            ));
+            problems.push(Problem::new("engine.data_dir", "empty", "name a folder on a durable disk"));
         }
         within("engine.workers", engine.workers as u64, 1, 256, problems);
         within("engine.open_files", engine.open_files as u64, 64, 1_000_000, problems);
-        within(
-            "engine.batch_records",
-            engine.batch_records as u64,
-            1,
-            1_000_000,
-            problems,
-        );
+        within("engine.batch_records", engine.batch_records as u64, 1, 1_000_000, problems);
         self.check_memory(problems);
-        between(
-            "engine.batch_latency",
-            engine.batch_latency,
-            Span::from_millis(1),
-            Span::from_secs(5),
-            problems,
-        );
-        between(
-            "engine.flush_interval",
-            engine.flush_interval,
-            Span::from_secs(1),
-            Span::from_days(1),
-            problems,
-        );
+        between("engine.batch_latency", engine.batch_latency, Span::from_millis(1), Span::from_secs(5), problems);
+        between("engine.flush_interval", engine.flush_interval, Span::from_secs(1), Span::from_days(1), problems);
         between(
             "engine.offsets_keepalive",
             engine.offsets_keepalive,
@@ -224,20 +153,11 @@ impl Config {
         if engine.batch_bytes.bytes() > engine.memory.bytes() / 4 {
             problems.push(Problem::new(
                 "engine.batch_bytes",
-                format!(
-                    "{} is more than a quarter of engine.memory ({})",
-                    engine.batch_bytes, engine.memory
-                ),
+                format!("{} is more than a quarter of engine.memory ({})", engine.batch_bytes, engine.memory),
                 "lower it, or raise engine.memory",
             ));
         }
-        within(
-            "engine.batch_bytes",
-            engine.batch_bytes.bytes(),
-            1 << 10,
-            1 << 30,
-            problems,
-        );
+        within("engine.batch_bytes", engine.batch_bytes.bytes(), 1 << 10, 1 << 30, problems);
     }
 
     fn check_sidecar(&self, problems: &mut Vec<Problem>) {
@@ -249,31 +169,15 @@ impl Config {
             Span::from_secs(300),
             problems,
         );
-        between(
-            "sidecar.drain",
-            sidecar.drain,
-            Span::from_millis(0),
-            Span::from_secs(300),
-            problems,
-        );
-        within(
-            "sidecar.body_limit",
-            sidecar.body_limit.bytes(),
-            1 << 10,
-            1 << 30,
-            problems,
-        );
+        between("sidecar.drain", sidecar.drain, Span::from_millis(0), Span::from_secs(300), problems);
+        within("sidecar.body_limit", sidecar.body_limit.bytes(), 1 << 10, 1 << 30, problems);
         within("sidecar.concurrency", sidecar.concurrency as u64, 1, 100_000, problems);
     }
 
     fn check_telemetry(&self, problems: &mut Vec<Problem>) {
         let ratio = self.telemetry.otlp_ratio;
         if !(0.0..=1.0).contains(&ratio) {
-            problems.push(Problem::new(
-                "telemetry.otlp_ratio",
-                format!("{ratio} is out of range"),
-                "choose 0 to 1",
-            ));
+            problems.push(Problem::new("telemetry.otlp_ratio", format!("{ratio} is out of range"), "choose 0 to 1"));
         }
         let endpoint = &self.telemetry.otlp_endpoint;
         if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
@@ -296,32 +200,20 @@ fn check_properties(properties: &Properties, problems: &mut Vec<Problem>) {
                 format!("remove it; those that begin with {} may be passed", PASSED.join(", ")),
             ));
         } else if REFUSED.contains(&(name, value)) {
-            problems.push(Problem::new(
-                setting,
-                "would leave the connection unprotected",
-                "remove it",
-            ));
+            problems.push(Problem::new(setting, "would leave the connection unprotected", "remove it"));
         }
     }
 }
 
 fn within(setting: &str, value: u64, low: u64, high: u64, problems: &mut Vec<Problem>) {
     if !(low..=high).contains(&value) {
-        problems.push(Problem::new(
-            setting,
-            format!("{value} is out of range"),
-            format!("choose {low} to {high}"),
-        ));
+        problems.push(Problem::new(setting, format!("{value} is out of range"), format!("choose {low} to {high}")));
     }
 }
 
 fn between(setting: &str, value: Span, low: Span, high: Span, problems: &mut Vec<Problem>) {
     if !(low..=high).contains(&value) {
-        problems.push(Problem::new(
-            setting,
-            format!("{value} is out of range"),
-            format!("choose {low} to {high}"),
-        ));
+        problems.push(Problem::new(setting, format!("{value} is out of range"), format!("choose {low} to {high}")));
     }
 }
 
@@ -354,11 +246,7 @@ fn secret(setting: &str, path: &Path) -> Result<SecretString, Error> {
         Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned().into()),
         Err(error) => {
             let reason = format!("cannot read {}: {error}", path.display());
-            Err(Error::Invalid(vec![Problem::new(
-                setting,
-                reason,
-                "correct the path or the file's permissions",
-            )]))
+            Err(Error::Invalid(vec![Problem::new(setting, reason, "correct the path or the file's permissions")]))
         }
     }
 }

@@ -36,11 +36,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of a setting.
     pub fn new(setting: impl Into<String>, reason: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            setting: setting.into(),
-            reason: reason.into(),
-            advice: advice.into(),
-        }
+        Self { setting: setting.into(), reason: reason.into(), advice: advice.into() }
     }
 
     fn list(problems: &[Self]) -> String {

@@ -16,14 +16,9 @@ const FREE: [&str; 1] = ["kafka.properties"];
 impl Config {
     /// Reads a TOML file, if one is named, and the environment over it; refuses unknown keys and unusable values.
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
-        let text = file
-            .map(|path| std::fs::read_to_string(path).map_err(|e| unreadable(path, &e)))
-            .transpose()?;
+        let text = file.map(|path| std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))).transpose()?;
         Self::parse(text.as_deref(), None).map_err(|error| match (error, file) {
-            (Error::File { reason, .. }, Some(path)) => Error::File {
-                path: path.into(),
-                reason,
-            },
+            (Error::File { reason, .. }, Some(path)) => Error::File { path: path.into(), reason },
             (error, _) => error,
         })
     }
@@ -35,23 +30,16 @@ impl Config {
             builder = builder.add_source(File::from_str(text, FileFormat::Toml));
         }
         let variables = variables.map(|v| v.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
-        let environment = Environment::with_prefix(PREFIX)
-            .prefix_separator(SEPARATOR)
-            .separator(SEPARATOR)
-            .source(variables);
-        let merged = builder
-            .add_source(environment)
-            .build()
-            .map_err(|error| unmerged(&error))?;
+        let environment =
+            Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR).source(variables);
+        let merged = builder.add_source(environment).build().map_err(|error| unmerged(&error))?;
 
         let mut unknown = Vec::new();
         find_unknown("", &merged.cache, &mut unknown);
         if !unknown.is_empty() {
             return Err(Error::Invalid(unknown));
         }
-        let mut config: Self = merged
-            .try_deserialize()
-            .map_err(|error| Error::Value(error.to_string()))?;
+        let mut config: Self = merged.try_deserialize().map_err(|error| Error::Value(error.to_string()))?;
         check::resolve_files(&mut config)?;
         config.check()?;
         Ok(config)
@@ -59,18 +47,14 @@ impl Config {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::File {
-        path: path.into(),
-        reason: error.to_string(),
-    }
+    Error::File { path: path.into(), reason: error.to_string() }
 }
 
 fn unmerged(error: &config::ConfigError) -> Error {
     match error {
-        config::ConfigError::FileParse { cause, .. } => Error::File {
-            path: "(given)".into(),
-            reason: cause.to_string(),
-        },
+        config::ConfigError::FileParse { cause, .. } => {
+            Error::File { path: "(given)".into(), reason: cause.to_string() }
+        }
         other => Error::Value(other.to_string()),
     }
 }
@@ -87,20 +71,14 @@ fn find_unknown(path: &str, value: &Value, unknown: &mut Vec<Problem>) {
         return;
     };
     for (name, value) in table {
-        let path = if path.is_empty() {
-            name.clone()
-        } else {
-            format!("{path}.{name}")
-        };
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         find_unknown(&path, value, unknown);
     }
 }
 
 fn unknown_key(path: &str, value: &Value) -> Problem {
     let origin = value.origin().unwrap_or("the configuration file");
-    let near = settings::all()
-        .map(|s| s.path)
-        .min_by_key(|known| distance(path, known));
+    let near = settings::all().map(|s| s.path).min_by_key(|known| distance(path, known));
     let advice = match near {
         Some(near) if distance(path, near) <= 4 => format!("did you mean {near}?"),
         _ => "remove it, or see docs/configuration.md for every setting".into(),

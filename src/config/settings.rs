@@ -39,11 +39,7 @@ const SECTIONS: &[Section] = &[
         name: "kafka",
         about: "The cluster. Read only when `log.kind` is `kafka`.",
         settings: &[
-            setting(
-                "kafka.brokers",
-                "text",
-                "Brokers to start from, `host:port`, several with commas. Required.",
-            ),
+            setting("kafka.brokers", "text", "Brokers to start from, `host:port`, several with commas. Required."),
             setting(
                 "kafka.group_id",
                 "text",
@@ -84,22 +80,10 @@ const SECTIONS: &[Section] = &[
         about: "Names of the topics, and how `tributary topics create` makes them.",
         settings: &[
             setting("topics.touchpoints", "text", "Input: touchpoints, keyed by user_id."),
-            setting(
-                "topics.conversions",
-                "text",
-                "Input: conversions and adjustments, keyed by user_id.",
-            ),
+            setting("topics.conversions", "text", "Input: conversions and adjustments, keyed by user_id."),
             setting("topics.attributions", "text", "Output: attribution rows, compacted."),
-            setting(
-                "topics.dead_letter",
-                "text",
-                "Records that could not be used, with reason and origin.",
-            ),
-            setting(
-                "topics.control",
-                "text",
-                "What instances share: API keys (hashed). Compacted.",
-            ),
+            setting("topics.dead_letter", "text", "Records that could not be used, with reason and origin."),
+            setting("topics.control", "text", "What instances share: API keys (hashed). Compacted."),
             setting("topics.audit", "text", "Who did what, with what outcome."),
             setting(
                 "topics.partitions",
@@ -107,11 +91,7 @@ const SECTIONS: &[Section] = &[
                 "Partitions of the inputs, the output and the dead letters: all have the same number. It cannot be \
                  changed later. On Kafka the topics that are there decide; this is what `topics create` makes.",
             ),
-            setting(
-                "topics.replication",
-                "number, 1 to 9",
-                "Copies that `topics create` asks for; 3 in production.",
-            ),
+            setting("topics.replication", "number, 1 to 9", "Copies that `topics create` asks for; 3 in production."),
             setting(
                 "topics.retention",
                 "duration, 1h to 3650d",
@@ -123,23 +103,11 @@ const SECTIONS: &[Section] = &[
         name: "registry",
         about: "The schema registry (Confluent's API). Needed for Avro, read or written.",
         settings: &[
-            setting(
-                "registry.url",
-                "text",
-                "Its address. Empty: none, and Avro records are dead-lettered.",
-            ),
+            setting("registry.url", "text", "Its address. Empty: none, and Avro records are dead-lettered."),
             setting("registry.username", "text", "User for basic authentication."),
-            setting(
-                "registry.password",
-                "text",
-                "Its password. Never printed; better from a file or the environment.",
-            ),
+            setting("registry.password", "text", "Its password. Never printed; better from a file or the environment."),
             setting("registry.password_file", "path", "A file that holds the password."),
-            setting(
-                "registry.token",
-                "text",
-                "A bearer token, instead of user and password. Never printed.",
-            ),
+            setting("registry.token", "text", "A bearer token, instead of user and password. Never printed."),
             setting("registry.token_file", "path", "A file that holds the token."),
             setting(
                 "registry.timeout",
@@ -193,32 +161,20 @@ const SECTIONS: &[Section] = &[
                 "path",
                 "Where the state is kept, and with the embedded log the log too. One instance at a time.",
             ),
-            setting(
-                "engine.workers",
-                "number, 1 to 256",
-                "Worker threads; each owns some of the partitions.",
-            ),
+            setting("engine.workers", "number, 1 to 256", "Worker threads; each owns some of the partitions."),
             setting(
                 "engine.memory",
                 "size, at least 64MiB",
                 "The bound for block cache and write buffers (half), pending batches (a quarter) and the Kafka \
                  client's queues (a quarter), whatever the number of users and partitions.",
             ),
-            setting(
-                "engine.open_files",
-                "number, 64 to 1000000",
-                "The most files that the state keeps open.",
-            ),
+            setting("engine.open_files", "number, 64 to 1000000", "The most files that the state keeps open."),
             setting(
                 "engine.batch_latency",
                 "duration, 1ms to 5s",
                 "How long a worker that has caught up waits for more before it answers what it has.",
             ),
-            setting(
-                "engine.batch_records",
-                "number, 1 to 1000000",
-                "The most records of one transaction.",
-            ),
+            setting("engine.batch_records", "number, 1 to 1000000", "The most records of one transaction."),
             setting(
                 "engine.batch_bytes",
                 "size, 1KiB to 1GiB",
@@ -241,31 +197,11 @@ const SECTIONS: &[Section] = &[
         name: "sidecar",
         about: "Queries, health and metrics over HTTP.",
         settings: &[
-            setting(
-                "sidecar.listen",
-                "address:port",
-                "Where it listens. Put a TLS proxy before it to open it up.",
-            ),
-            setting(
-                "sidecar.request_timeout",
-                "duration, 100ms to 5m",
-                "After how long a request is given up (503).",
-            ),
-            setting(
-                "sidecar.body_limit",
-                "size, 1KiB to 1GiB",
-                "The largest request body; beyond it 413.",
-            ),
-            setting(
-                "sidecar.concurrency",
-                "number, 1 to 100000",
-                "Requests served at once; beyond it 503.",
-            ),
-            setting(
-                "sidecar.drain",
-                "duration, 0ms to 5m",
-                "How long a stopping process lets requests finish.",
-            ),
+            setting("sidecar.listen", "address:port", "Where it listens. Put a TLS proxy before it to open it up."),
+            setting("sidecar.request_timeout", "duration, 100ms to 5m", "After how long a request is given up (503)."),
+            setting("sidecar.body_limit", "size, 1KiB to 1GiB", "The largest request body; beyond it 413."),
+            setting("sidecar.concurrency", "number, 1 to 100000", "Requests served at once; beyond it 503."),
+            setting("sidecar.drain", "duration, 0ms to 5m", "How long a stopping process lets requests finish."),
         ],
     },
     Section {
@@ -289,26 +225,14 @@ const SECTIONS: &[Section] = &[
         name: "telemetry",
         about: "Logs and traces.",
         settings: &[
-            setting(
-                "telemetry.log_format",
-                "`json` or `text`",
-                "How log lines are written to standard error.",
-            ),
+            setting("telemetry.log_format", "`json` or `text`", "How log lines are written to standard error."),
             setting(
                 "telemetry.log_filter",
                 "text",
                 "`error`, `warn`, `info`, `debug` or `trace`, also by module: `info,tributary::stream=debug`.",
             ),
-            setting(
-                "telemetry.otlp_endpoint",
-                "text",
-                "Where traces go (OTLP over HTTP). Empty: nowhere.",
-            ),
-            setting(
-                "telemetry.otlp_ratio",
-                "number, 0 to 1",
-                "The share of traces that is kept.",
-            ),
+            setting("telemetry.otlp_endpoint", "text", "Where traces go (OTLP over HTTP). Empty: nowhere."),
+            setting("telemetry.otlp_ratio", "number, 0 to 1", "The share of traces that is kept."),
         ],
     },
 ];

@@ -53,24 +53,16 @@ fn without_settings_the_rules_are_the_contracts() {
 #[test]
 fn a_key_that_is_no_setting_is_refused_with_its_path() {
     let message = refused("[kafka]\nbroker = \"a:1\"\n", &[]);
-    assert_eq!(
-        message,
-        "kafka.broker: no such setting (in the configuration file); did you mean kafka.brokers?"
-    );
+    assert_eq!(message, "kafka.broker: no such setting (in the configuration file); did you mean kafka.brokers?");
     let message = refused(EMBEDDED, &[("TRIBUTARY__ENGINE__THREADS__MANY", "1")]);
-    assert!(
-        message.starts_with("engine.threads.many: no such setting (in the environment)"),
-        "{message}"
-    );
+    assert!(message.starts_with("engine.threads.many: no such setting (in the environment)"), "{message}");
     assert!(refused("kind = 1", &[]).starts_with("kind: no such setting"));
 }
 
 #[test]
 fn every_problem_is_named_with_a_way_out() {
-    let message = refused(
-        "[rules]\nmodels = [\"lineal\"]\n[topics]\nconversions = \"touchpoints\"\npartitions = 0\n",
-        &[],
-    );
+    let message =
+        refused("[rules]\nmodels = [\"lineal\"]\n[topics]\nconversions = \"touchpoints\"\npartitions = 0\n", &[]);
     for line in [
         "kafka.brokers: empty, but log.kind is \"kafka\"; name one or more brokers (\"host:9092,host:9092\"), or set \
          log.kind = \"embedded\"",
@@ -100,13 +92,8 @@ fn values_of_the_wrong_type_name_their_setting() {
 #[test]
 fn a_broken_file_is_a_configuration_error() {
     assert!(matches!(parse("[kafka\n", &[]), Err(Error::File { .. })));
-    let missing = Config::load(Some(Path::new("/nowhere/at/all.toml")))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        missing.contains("/nowhere/at/all.toml") && missing.contains("--config"),
-        "{missing}"
-    );
+    let missing = Config::load(Some(Path::new("/nowhere/at/all.toml"))).unwrap_err().to_string();
+    assert!(missing.contains("/nowhere/at/all.toml") && missing.contains("--config"), "{missing}");
 }
 
 #[test]
@@ -122,11 +109,7 @@ fn secrets_come_from_files_and_are_never_shown() {
     let properties: Vec<_> = config.kafka.properties.expose().collect();
     assert_eq!(
         properties,
-        [
-            ("sasl.password", "canary-7f3a"),
-            ("sasl.username", "canary-user"),
-            ("security.protocol", "SASL_SSL")
-        ]
+        [("sasl.password", "canary-7f3a"), ("sasl.username", "canary-user"), ("security.protocol", "SASL_SSL")]
     );
     let password = config.registry.password.as_ref().unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(password), "canary-7f3a");
@@ -145,10 +128,8 @@ fn what_exactly_once_or_security_hangs_on_cannot_be_passed_through() {
         ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
         ("enable.ssl.certificate.verification", "false"),
     ] {
-        let message = refused(
-            &format!("[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\n\"{name}\" = {value:?}\n"),
-            &[],
-        );
+        let message =
+            refused(&format!("[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\n\"{name}\" = {value:?}\n"), &[]);
         assert!(message.starts_with(&format!("kafka.properties.{name}: ")), "{message}");
     }
 }
@@ -158,13 +139,7 @@ fn the_table_and_the_tree_name_the_same_settings() {
     let tree = serde_json::to_value(Config::default()).unwrap();
     let mut in_tree = BTreeSet::new();
     for (section, settings) in tree.as_object().unwrap() {
-        in_tree.extend(
-            settings
-                .as_object()
-                .unwrap()
-                .keys()
-                .map(|name| format!("{section}.{name}")),
-        );
+        in_tree.extend(settings.as_object().unwrap().keys().map(|name| format!("{section}.{name}")));
     }
     let in_table: BTreeSet<String> = settings::all().map(|setting| setting.path.to_owned()).collect();
     assert_eq!(in_tree, in_table);
@@ -180,10 +155,7 @@ fn the_page_is_the_generated_one() {
         std::fs::write(&page, &generated).unwrap();
     }
     let committed = std::fs::read_to_string(&page).unwrap_or_default();
-    assert!(
-        committed == generated,
-        "docs/configuration.md is out of date: UPDATE=1 cargo test --lib config::"
-    );
+    assert!(committed == generated, "docs/configuration.md is out of date: UPDATE=1 cargo test --lib config::");
 }
 
 #[test]
@@ -194,10 +166,7 @@ fn the_example_is_valid_and_names_every_setting() {
     assert_eq!(config.output.format, Format::Avro);
     for setting in settings::all() {
         let (section, name) = setting.path.split_once('.').unwrap();
-        let after = text
-            .split_once(&format!("[{section}]"))
-            .unwrap_or_else(|| panic!("no [{section}]"))
-            .1;
+        let after = text.split_once(&format!("[{section}]")).unwrap_or_else(|| panic!("no [{section}]")).1;
         assert!(after.contains(name), "{} is not in the example", setting.path);
     }
 }

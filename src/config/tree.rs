@@ -81,9 +81,7 @@ pub struct Properties(pub BTreeMap<String, SecretString>);
 impl Properties {
     /// Name and value, for the client alone.
     pub fn expose(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.expose_secret()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.expose_secret()))
     }
 }
 
@@ -109,11 +107,7 @@ fn flatten(path: &str, value: &serde_json::Value, flat: &mut BTreeMap<String, Se
         serde_json::Value::Object(map) => {
             for (name, value) in map {
                 let name = name.to_lowercase().replace('_', ".");
-                let path = if path.is_empty() {
-                    name
-                } else {
-                    format!("{path}.{name}")
-                };
+                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
                 flatten(&path, value, flat);
             }
         }
@@ -221,12 +215,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         let models = Model::ALL.iter().map(|model| model.name().into()).collect();
-        Self {
-            lookback: Span::from_days(30),
-            half_life: Span::from_days(7),
-            max_path: 256,
-            models,
-        }
+        Self { lookback: Span::from_days(30), half_life: Span::from_days(7), max_path: 256, models }
     }
 }
 
@@ -310,11 +299,7 @@ impl Engine {
     /// Half to the store, a quarter each to batches and to the client's queues.
     pub fn memory_split(&self) -> Memory {
         let total = self.memory.as_usize();
-        Memory {
-            store: total / 2,
-            batches: total / 4,
-            client_queues: total / 4,
-        }
+        Memory { store: total / 2, batches: total / 4, client_queues: total / 4 }
     }
 }
 

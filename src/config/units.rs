@@ -16,13 +16,7 @@ pub struct Span(u64);
 pub struct Size(u64);
 
 /// Largest first, so that a value is written with the largest unit that divides it.
-const SPANS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const SPANS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl Span {
@@ -116,16 +110,11 @@ fn parse(text: &str, units: &[(&str, u64)], wanted: &str) -> Result<u64, String>
     let (number, unit) = trimmed.split_at_checked(digits).ok_or_else(refuse)?;
     let number: u64 = number.parse().map_err(|_| refuse())?;
     let (_, scale) = units.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(refuse)?;
-    number
-        .checked_mul(*scale)
-        .ok_or_else(|| format!("{text:?} is too large"))
+    number.checked_mul(*scale).ok_or_else(|| format!("{text:?} is too large"))
 }
 
 fn write(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let fits = units
-        .iter()
-        .find(|(_, scale)| value != 0 && value.is_multiple_of(*scale))
-        .or(units.last());
+    let fits = units.iter().find(|(_, scale)| value != 0 && value.is_multiple_of(*scale)).or(units.last());
     fits.map_or(Ok(()), |(name, scale)| write!(f, "{}{name}", value / scale))
 }
 
@@ -145,10 +134,7 @@ mod tests {
         for wrong in ["30", "", "d", "-1s", "1.5h", "1 week", "99999999999999999d"] {
             assert!(span(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(
-            span("30").unwrap_err(),
-            "\"30\" is not a duration like 250ms, 10s, 5m, 12h or 30d"
-        );
+        assert_eq!(span("30").unwrap_err(), "\"30\" is not a duration like 250ms, 10s, 5m, 12h or 30d");
     }
 
     #[test]

@@ -68,7 +68,5 @@ pub fn diff<'a>(before: &mut [Row<'a>], after: &mut [Row<'a>], mut each: impl Fn
 }
 
 fn place(a: &Row<'_>, b: &Row<'_>) -> Ordering {
-    a.model
-        .cmp(&b.model)
-        .then_with(|| a.touchpoint_id.as_bytes().cmp(b.touchpoint_id.as_bytes()))
+    a.model.cmp(&b.model).then_with(|| a.touchpoint_id.as_bytes().cmp(b.touchpoint_id.as_bytes()))
 }

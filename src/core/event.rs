@@ -37,10 +37,7 @@ pub struct Fault {
 impl Fault {
     /// A fault of `field`.
     pub fn new(field: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            field: field.into(),
-            reason: reason.into(),
-        }
+        Self { field: field.into(), reason: reason.into() }
     }
 }
 
@@ -188,14 +185,9 @@ impl ConversionDraft<'_> {
         let kind = text("kind", &self.kind)?.unwrap_or(DEFAULT_KIND);
         let value_micros = money("value_micros", self.value_micros, currency)?;
         Ok(match &self.adjusts {
-            None => ConversionEvent::Conversion(Conversion {
-                event_id,
-                user_id,
-                occurred_at,
-                kind,
-                value_micros,
-                currency,
-            }),
+            None => {
+                ConversionEvent::Conversion(Conversion { event_id, user_id, occurred_at, kind, value_micros, currency })
+            }
             Some(_) => ConversionEvent::Adjustment(Adjustment {
                 event_id,
                 user_id,
@@ -230,10 +222,7 @@ impl ConversionEvent<'_> {
 /// Refuses an event that claims to happen more than ten minutes after its record was logged (both in milliseconds).
 pub fn not_in_future(occurred_at: Millis, logged_at: Millis) -> Result<(), Fault> {
     if occurred_at > logged_at.saturating_add(MAX_AHEAD) {
-        return Err(Fault::new(
-            "occurred_at",
-            "future: more than ten minutes after the record's timestamp",
-        ));
+        return Err(Fault::new("occurred_at", "future: more than ten minutes after the record's timestamp"));
     }
     Ok(())
 }

@@ -8,10 +8,7 @@ use super::{Adjustment, Conversion, Millis, Touchpoint};
 /// (occurred_at, event_id), each identity once, the greater of conflicting duplicates kept. Returns how many conflicting
 /// duplicates (same identity, other content) fell away.
 pub fn settle(touchpoints: &mut Vec<Touchpoint<'_>>) -> usize {
-    if touchpoints
-        .windows(2)
-        .all(|pair| matches!(pair, [a, b] if place(a, b) == Ordering::Less))
-    {
+    if touchpoints.windows(2).all(|pair| matches!(pair, [a, b] if place(a, b) == Ordering::Less)) {
         return 0;
     }
     // Within one identity the greatest comes first, and the first is the one that `dedup_by` keeps.
@@ -26,9 +23,7 @@ pub fn settle(touchpoints: &mut Vec<Touchpoint<'_>>) -> usize {
 }
 
 fn place(a: &Touchpoint<'_>, b: &Touchpoint<'_>) -> Ordering {
-    a.occurred_at
-        .cmp(&b.occurred_at)
-        .then_with(|| a.event_id.as_bytes().cmp(b.event_id.as_bytes()))
+    a.occurred_at.cmp(&b.occurred_at).then_with(|| a.event_id.as_bytes().cmp(b.event_id.as_bytes()))
 }
 
 /// The slice of a settled journey with `occurred_at` in [from, to], both ends in.
@@ -68,23 +63,13 @@ pub enum Standing<'a> {
 /// The standing of a conversion: the greatest adjustment by (occurred_at, event_id) has the last word.
 pub fn standing<'a>(conversion: &Conversion<'a>, adjustments: &[Adjustment<'a>]) -> Standing<'a> {
     let last = adjustments.iter().max_by(|a, b| {
-        a.occurred_at
-            .cmp(&b.occurred_at)
-            .then_with(|| a.event_id.as_bytes().cmp(b.event_id.as_bytes()))
+        a.occurred_at.cmp(&b.occurred_at).then_with(|| a.event_id.as_bytes().cmp(b.event_id.as_bytes()))
     });
     match last {
-        None => Standing::Counts {
-            value_micros: conversion.value_micros.unwrap_or(0),
-            currency: conversion.currency,
-        },
-        Some(Adjustment {
-            value_micros: Some(value_micros),
-            currency,
-            ..
-        }) => Standing::Counts {
-            value_micros: *value_micros,
-            currency: *currency,
-        },
+        None => Standing::Counts { value_micros: conversion.value_micros.unwrap_or(0), currency: conversion.currency },
+        Some(Adjustment { value_micros: Some(value_micros), currency, .. }) => {
+            Standing::Counts { value_micros: *value_micros, currency: *currency }
+        }
         Some(_) => Standing::Retracted,
     }
 }

@@ -38,11 +38,7 @@ pub fn of<'a>(conversion: &Conversion<'a>, journey: &[Touchpoint<'a>], rules: &R
         touchpoints.push(*touchpoint);
     }
     touchpoints.reverse();
-    Path {
-        touchpoints,
-        in_window: window.len(),
-        truncated,
-    }
+    Path { touchpoints, in_window: window.len(), truncated }
 }
 
 /// The event ids met so far: the path itself while it is short, a set beyond that.

@@ -1,7 +1,5 @@
 //! Every setting that bears on results, and the digest that is kept beside state and offsets.
 
-use std::fmt::Write as _;
-
 use super::{CORE_VERSION, Millis, Model};
 
 const DAY: Millis = 86_400_000;
@@ -19,12 +17,7 @@ pub struct Rules {
 impl Default for Rules {
     /// 30 days of lookback, a half-life of 7 days, paths of at most 256 touchpoints, all six models.
     fn default() -> Self {
-        Self {
-            lookback_ms: 30 * DAY,
-            half_life_ms: 7 * DAY,
-            max_path: 256,
-            models: Model::ALL.to_vec(),
-        }
+        Self { lookback_ms: 30 * DAY, half_life_ms: 7 * DAY, max_path: 256, models: Model::ALL.to_vec() }
     }
 }
 
@@ -65,12 +58,7 @@ impl Rules {
         if models.len() != named {
             return refuse("models", "a model is named twice".into());
         }
-        Ok(Self {
-            lookback_ms,
-            half_life_ms,
-            max_path,
-            models,
-        })
+        Ok(Self { lookback_ms, half_life_ms, max_path, models })
     }
 
     /// How long before a conversion a touchpoint may still earn credit, in milliseconds.
@@ -101,7 +89,8 @@ impl Rules {
         );
         for (index, model) in self.models.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            let _ = write!(text, "{comma}{model}"); // writing to a String cannot fail
+            text.push_str(comma);
+            text.push_str(model.name());
         }
         text
     }

@@ -139,21 +139,9 @@ pub struct Goal {
 
 /// Every goal.
 pub const GOALS: [Goal; 3] = [
-    Goal {
-        kind: "purchase",
-        weight: 80,
-        cents: Some((490, 64_000)),
-    },
-    Goal {
-        kind: "signup",
-        weight: 12,
-        cents: None,
-    },
-    Goal {
-        kind: "subscription",
-        weight: 8,
-        cents: Some((999, 9_900)),
-    },
+    Goal { kind: "purchase", weight: 80, cents: Some((490, 64_000)) },
+    Goal { kind: "signup", weight: 12, cents: None },
+    Goal { kind: "subscription", weight: 8, cents: Some((999, 9_900)) },
 ];
 
 /// Currencies by weight.

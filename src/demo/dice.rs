@@ -59,9 +59,6 @@ impl Dice {
     /// One of `items`, each as likely; the default where there is none.
     pub fn pick<T: Copy + Default>(&mut self, items: &[T]) -> T {
         let index = self.below(items.len() as u64);
-        items
-            .get(usize::try_from(index).unwrap_or(0))
-            .copied()
-            .unwrap_or_default()
+        items.get(usize::try_from(index).unwrap_or(0)).copied().unwrap_or_default()
     }
 }

@@ -77,10 +77,7 @@ impl Batch {
     }
 
     fn append(&self, broker: &Broker, timestamp: Millis) -> Result<(), Error> {
-        for (input, events) in [
-            (Input::Touchpoints, &self.touchpoints),
-            (Input::Conversions, &self.conversions),
-        ] {
+        for (input, events) in [(Input::Touchpoints, &self.touchpoints), (Input::Conversions, &self.conversions)] {
             let records: Vec<_> = events
                 .iter()
                 .map(|(key, value)| NewRecord {

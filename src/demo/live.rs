@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use prometheus::Histogram;
 use prometheus::core::Collector;
 
-use super::screen::Figures;
+use super::screen::{Channels, Figures};
 use super::shoppers::Counts;
 use crate::core::Model;
 use crate::core::event::END_TIME;
@@ -26,16 +26,13 @@ pub const MODELS: (Model, Model) = (Model::LastTouch, Model::Linear);
 pub struct Live {
     began: Instant,
     past: VecDeque<(Instant, u64, u64)>,
-    credit: Option<(Instant, Vec<(String, i64, i64)>)>,
+    credit: Option<(Instant, Channels)>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            past: VecDeque::new(),
-            credit: None,
-        }
+        let now = Instant::now();
+        Self { began: now, past: VecDeque::from([(now, 0, 0)]), credit: None }
     }
 }
 
@@ -83,7 +80,7 @@ impl Live {
         (rate(events, *events_then), rate(rows, *rows_then))
     }
 
-    fn credit(&mut self, partitions: &Partitions) -> Result<Vec<(String, i64, i64)>, store::Error> {
+    fn credit(&mut self, partitions: &Partitions) -> Result<Channels, store::Error> {
         if let Some((at, credit)) = &self.credit
             && at.elapsed() < CREDIT
         {
@@ -96,27 +93,20 @@ impl Live {
 }
 
 /// Credit of all conversions by channel under both models, the most first.
-fn credit_by_channel(partitions: &Partitions) -> Result<Vec<(String, i64, i64)>, store::Error> {
+fn credit_by_channel(partitions: &Partitions) -> Result<Channels, store::Error> {
     let mut sums: BTreeMap<String, (i128, i128)> = BTreeMap::new();
     for (_, partition) in partitions.all() {
         let view = partition.view();
         for (model, first) in [(MODELS.0, true), (MODELS.1, false)] {
             view.rollups(model, Dimension::Channel, 0, END_TIME, |cell, sum| {
-                let name = if cell.unattributed {
-                    UNATTRIBUTED
-                } else {
-                    cell.name.unwrap_or_default()
-                };
+                let name = if cell.unattributed { UNATTRIBUTED } else { cell.name.unwrap_or_default() };
                 let (left, right) = sums.entry(name.to_owned()).or_default();
                 *(if first { left } else { right }) += sum.credit_micros;
             })?;
         }
     }
     let narrow = |sum: i128| i64::try_from(sum).unwrap_or(i64::MAX);
-    let mut credit: Vec<_> = sums
-        .into_iter()
-        .map(|(name, (a, b))| (name, narrow(a), narrow(b)))
-        .collect();
+    let mut credit: Vec<_> = sums.into_iter().map(|(name, (a, b))| (name, narrow(a), narrow(b))).collect();
     credit.sort_by_key(|(_, a, b)| std::cmp::Reverse(a.saturating_add(*b)));
     Ok(credit)
 }
@@ -137,11 +127,7 @@ fn quantile(histogram: &Histogram, q: f64) -> f64 {
             let upper = bucket.upper_bound();
             if count >= wanted && count > below {
                 let part = (wanted - below) / (count - below);
-                return Some(if upper.is_finite() {
-                    bound + part * (upper - bound)
-                } else {
-                    bound
-                });
+                return Some(if upper.is_finite() { bound + part * (upper - bound) } else { bound });
             }
             (below, bound) = (count, upper);
             None
@@ -173,7 +159,6 @@ mod tests {
     #[test]
     fn rates_are_over_the_last_seconds() {
         let mut live = Live::default();
-        live.rates(0, 0);
         std::thread::sleep(Duration::from_millis(50));
         let (events, rows) = live.rates(100, 10);
         assert!(events > 200.0 && events <= 2_000.0, "{events}");

@@ -66,10 +66,7 @@ pub fn run(config: &Config, options: &Options) -> Result<(), Error> {
         app.stop(shown)
     });
     if outcome.is_ok() {
-        println!(
-            "Stopped. All of it is in {}; `tributary demo` goes on from there.",
-            config.engine.data_dir.display()
-        );
+        println!("Stopped. All of it is in {}; `tributary demo` goes on from there.", config.engine.data_dir.display());
     }
     guard.shutdown();
     outcome
@@ -88,31 +85,13 @@ fn show(app: &App, config: &Config, options: &Options) -> Result<(), Error> {
         let (sent, stop, rate) = (Arc::clone(&sent), Arc::clone(&stop), options.rate);
         std::thread::spawn(move || {
             let stop = || stop.load(Ordering::Relaxed);
-            feed::run(
-                &broker,
-                &mut Shoppers::new(settings),
-                rate,
-                &sent,
-                (app::clock::now as fn() -> Millis, &stop),
-            )
+            feed::run(&broker, &mut Shoppers::new(settings), rate, &sent, (app::clock::now as fn() -> Millis, &stop))
         })
     };
-    let mut view = View {
-        app,
-        frame,
-        live: Live::default(),
-        sent: &sent,
-        time: options.time,
-    };
-    let shown = if options.terminal {
-        view.pictures()
-    } else {
-        view.lines()
-    };
+    let mut view = View { app, frame, live: Live::default(), sent: &sent, time: options.time };
+    let shown = if options.terminal { view.pictures() } else { view.lines() };
     stop.store(true, Ordering::Relaxed);
-    let fed = feeding
-        .join()
-        .map_err(|_| Error::Failed("the shoppers panicked; this is a bug".into()))?;
+    let fed = feeding.join().map_err(|_| Error::Failed("the shoppers panicked; this is a bug".into()))?;
     shown.and(fed.map_err(Error::from))?;
     settle(app)
 }
@@ -166,12 +145,8 @@ impl View<'_> {
         let mut terminal = Terminal::enter(stdout()).map_err(unwritable)?;
         let began = Instant::now();
         loop {
-            let figures = self
-                .live
-                .figures(&self.app.metrics, &self.app.partitions, self.sent.counts())?;
-            terminal
-                .show(&screen::draw(&self.frame, &figures, width()))
-                .map_err(unwritable)?;
+            let figures = self.live.figures(&self.app.metrics, &self.app.partitions, self.sent.counts())?;
+            terminal.show(&screen::draw(&self.frame, &figures, width())).map_err(unwritable)?;
             if let Some(end) = self.pause(PICTURE, began) {
                 drop(terminal);
                 println!("{}", screen::line(&figures));
@@ -181,21 +156,12 @@ impl View<'_> {
     }
 
     fn lines(&mut self) -> Result<(), Error> {
-        let Frame {
-            sidecar,
-            data_dir,
-            curl,
-            ..
-        } = &self.frame;
-        say(&format!(
-            "Tributary demo: sidecar {sidecar}, data in {data_dir}; ask it yourself:\n{curl}"
-        ))?;
+        let Frame { sidecar, data_dir, curl, .. } = &self.frame;
+        say(&format!("Tributary demo: sidecar {sidecar}, data in {data_dir}; ask it yourself:\n{curl}"))?;
         let began = Instant::now();
         loop {
             let end = self.pause(LINE, began);
-            let figures = self
-                .live
-                .figures(&self.app.metrics, &self.app.partitions, self.sent.counts())?;
+            let figures = self.live.figures(&self.app.metrics, &self.app.partitions, self.sent.counts())?;
             say(&screen::line(&figures))?;
             if let Some(end) = end {
                 return end;

@@ -29,9 +29,12 @@ pub struct Figures {
     pub p50_ms: f64,
     /// And 99 in 100.
     pub p99_ms: f64,
-    /// Credited conversions by channel, in micros of a conversion: under the first and the second model.
-    pub channels: Vec<(String, i64, i64)>,
+    /// Credited conversions by channel.
+    pub channels: Channels,
 }
+
+/// Channels with their credit in micros of a conversion, under the first and the second model.
+pub type Channels = Vec<(String, i64, i64)>;
 
 /// What stands still while the figures move.
 #[derive(Clone, Debug)]
@@ -54,10 +57,7 @@ const NAME: usize = 16;
 pub fn draw(frame: &Frame, figures: &Figures, width: usize) -> Vec<String> {
     let width = width.min(WIDEST);
     let mut lines = vec![
-        format!(
-            "Tributary demo   {}   Ctrl-C stops; started again, it goes on from here",
-            clock(figures.seconds)
-        ),
+        format!("Tributary demo   {}   Ctrl-C stops; started again, it goes on from here", clock(figures.seconds)),
         String::new(),
         format!(
             "events    {:>9}/s  {:>13} in all      rows  {:>9}/s  {:>13} in all",
@@ -74,18 +74,12 @@ pub fn draw(frame: &Frame, figures: &Figures, width: usize) -> Vec<String> {
             thousands(figures.duplicates),
             thousands(figures.dead_letters),
         ),
-        format!(
-            "event to row: p50 {:.1} ms, p99 {:.1} ms",
-            figures.p50_ms, figures.p99_ms
-        ),
+        format!("event to row: p50 {:.1} ms, p99 {:.1} ms", figures.p50_ms, figures.p99_ms),
         String::new(),
     ];
     lines.extend(channels(frame, figures, width));
     lines.push(String::new());
-    lines.push(format!(
-        "sidecar   {}   (/metrics, /readyz)      data  {}",
-        frame.sidecar, frame.data_dir
-    ));
+    lines.push(format!("sidecar   {}   (/metrics, /readyz)      data  {}", frame.sidecar, frame.data_dir));
     lines.push("ask it yourself:".into());
     lines.iter_mut().for_each(|line| cut(line, width));
     lines.push(format!("  {}", frame.curl));
@@ -171,10 +165,7 @@ impl<W: Write> Terminal<W> {
 
 impl<W: Write> Drop for Terminal<W> {
     fn drop(&mut self) {
-        let _left = self
-            .out
-            .write_all(b"\x1b[?25h\x1b[?1049l")
-            .and_then(|()| self.out.flush());
+        let _left = self.out.write_all(b"\x1b[?25h\x1b[?1049l").and_then(|()| self.out.flush());
     }
 }
 
@@ -213,10 +204,7 @@ mod tests {
         Frame {
             models: ("last_touch".into(), "linear".into()),
             sidecar: "http://127.0.0.1:8686".into(),
-            curl: format!(
-                "curl -H 'Authorization: Bearer {}' http://127.0.0.1:8686/v1",
-                "x".repeat(60)
-            ),
+            curl: format!("curl -H 'Authorization: Bearer {}' http://127.0.0.1:8686/v1", "x".repeat(60)),
             data_dir: "data/demo".into(),
         }
     }
@@ -225,10 +213,7 @@ mod tests {
         Figures {
             events: 1_234_567,
             events_per_second: 1_999.6,
-            channels: vec![
-                ("email".into(), 3_000_000, 1_000_000),
-                ("direct".into(), 1_000_000, 3_000_000),
-            ],
+            channels: vec![("email".into(), 3_000_000, 1_000_000), ("direct".into(), 1_000_000, 3_000_000)],
             ..Figures::default()
         }
     }
@@ -254,24 +239,13 @@ mod tests {
     #[test]
     fn the_picture_holds_the_figures() {
         let text = draw(&frame(), &figures(), 100).join("\n");
-        for part in [
-            "1,234,567",
-            "2,000/s",
-            "75.0%",
-            "25.0%",
-            "last_touch",
-            "linear",
-            "http://127.0.0.1:8686",
-            "data/demo",
-        ] {
+        for part in
+            ["1,234,567", "2,000/s", "75.0%", "25.0%", "last_touch", "linear", "http://127.0.0.1:8686", "data/demo"]
+        {
             assert!(text.contains(part), "{part} not in\n{text}");
         }
         let email = text.lines().find(|l| l.starts_with("email")).unwrap();
-        let bars: Vec<_> = email
-            .split(' ')
-            .filter(|w| w.contains('█'))
-            .map(|w| w.chars().count())
-            .collect();
+        let bars: Vec<_> = email.split(' ').filter(|w| w.contains('█')).map(|w| w.chars().count()).collect();
         assert_eq!(bars.len(), 2);
         assert!(bars[0] == 24 && bars[1] == 8, "{bars:?}");
     }
@@ -283,9 +257,6 @@ mod tests {
         terminal.show(&["one".into(), "two".into()]).unwrap();
         drop(terminal);
         let text = String::from_utf8(written).unwrap();
-        assert!(
-            text.contains("one\x1b[K\r\ntwo") && text.ends_with("\x1b[?1049l"),
-            "{text:?}"
-        );
+        assert!(text.contains("one\x1b[K\r\ntwo") && text.ends_with("\x1b[?1049l"), "{text:?}");
     }
 }

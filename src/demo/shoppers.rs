@@ -57,13 +57,7 @@ impl Settings {
 
     /// A fixed population in which a few are far busier than most.
     pub fn load(seed: u64, users: u32) -> Self {
-        Self {
-            returning: 1_000,
-            converting: 130,
-            late: 10,
-            skewed: true,
-            ..Self::demo(seed, users, 0)
-        }
+        Self { returning: 1_000, converting: 130, late: 10, skewed: true, ..Self::demo(seed, users, 0) }
     }
 }
 
@@ -203,10 +197,7 @@ impl Shoppers {
         }
         let before = Millis::try_from(self.dice.scaled(2_000, 6 * 3_600_000)).unwrap_or(0);
         match event {
-            Event::Touchpoint(t) => Event::Touchpoint(TouchpointDraft {
-                occurred_at: Some(now - before),
-                ..t
-            }),
+            Event::Touchpoint(t) => Event::Touchpoint(TouchpointDraft { occurred_at: Some(now - before), ..t }),
             conversion => conversion,
         }
     }
@@ -226,11 +217,7 @@ impl Shoppers {
         let index = self.choose();
         let mut shopper = self.shoppers.get(index).copied().unwrap_or_default();
         if !shopper.here {
-            shopper = Shopper {
-                since: self.serial,
-                here: true,
-                ..Shopper::default()
-            };
+            shopper = Shopper { since: self.serial, here: true, ..Shopper::default() };
         }
         if shopper.left == 0 && shopper.made == 0 {
             shopper.left = self.length();
@@ -300,16 +287,8 @@ impl Shoppers {
             source: text(self.dice.pick(channel.sources)),
             medium: text(channel.medium),
             campaign: text(self.dice.pick(channel.campaigns)),
-            content: text(if self.dice.permille(300) {
-                self.dice.pick(&["a", "b", "hero"])
-            } else {
-                ""
-            }),
-            term: text(if channel.medium == "cpc" {
-                self.dice.pick(&["shoes", "running shoes", ""])
-            } else {
-                ""
-            }),
+            content: text(if self.dice.permille(300) { self.dice.pick(&["a", "b", "hero"]) } else { "" }),
+            term: text(if channel.medium == "cpc" { self.dice.pick(&["shoes", "running shoes", ""]) } else { "" }),
             cost_micros: cost.and_then(|micros| i64::try_from(micros).ok()),
             currency: costs.then_some("EUR".into()),
             milestone: text(if self.dice.permille(10) { "lead_created" } else { "" }),
@@ -322,10 +301,7 @@ impl Shoppers {
         let goal = self.dice.weighted(&GOALS, |goal| goal.weight).unwrap_or(&GOALS[0]);
         let micros = |cents: u64| i64::try_from(cents * 10_000).unwrap_or(0);
         let value = goal.cents.map(|(low, high)| micros(self.dice.scaled(low, high)));
-        let currency = self
-            .dice
-            .weighted(&CURRENCIES, |(_, weight)| *weight)
-            .map(|(name, _)| *name);
+        let currency = self.dice.weighted(&CURRENCIES, |(_, weight)| *weight).map(|(name, _)| *name);
         let event_id = format!("order-{}", self.serial);
         let conversion = ConversionDraft {
             event_id: Some(event_id.clone().into()),
@@ -350,11 +326,7 @@ impl Shoppers {
         });
         let conversion = Event::Conversion(conversion);
         let early = self.dice.permille(125);
-        let (first, second) = if early {
-            (adjustment, conversion)
-        } else {
-            (conversion, adjustment)
-        };
+        let (first, second) = if early { (adjustment, conversion) } else { (conversion, adjustment) };
         self.hold(second, 100, 20_000);
         first
     }

@@ -62,17 +62,10 @@ fn all_that_makes_a_stream_hard_is_there() {
         }
     }
     let share = |count: usize| count as f64 / events.len() as f64;
-    assert!(
-        (0.01..0.06).contains(&share(conversions.len())),
-        "conversions {}",
-        share(conversions.len())
-    );
+    assert!((0.01..0.06).contains(&share(conversions.len())), "conversions {}", share(conversions.len()));
     assert!((0.005..0.02).contains(&share(same)), "duplicates {}", share(same));
     assert!(share(late) > 0.01, "late {}", share(late));
-    assert!(
-        other > 20 && retracted > 50 && restated > 50 && early > 5,
-        "{other} {retracted} {restated} {early}"
-    );
+    assert!(other > 20 && retracted > 50 && restated > 50 && early > 5, "{other} {retracted} {restated} {early}");
     let lengths: HashSet<usize> = journeys.values().copied().collect();
     assert!((1..=10).all(|n| lengths.contains(&n)), "{lengths:?}");
 }
@@ -84,10 +77,7 @@ fn a_later_run_repeats_no_id() {
             Event::Touchpoint(t) => t.event_id.unwrap().into_owned(),
             Event::Conversion(c) => c.event_id.unwrap().into_owned(),
         };
-        events(Settings::demo(5, 300, position), 5_000)
-            .into_iter()
-            .map(|e| (id(e), None))
-            .collect()
+        events(Settings::demo(5, 300, position), 5_000).into_iter().map(|e| (id(e), None)).collect()
     };
     assert!(ids(0).is_disjoint(&ids(5_000)));
 }
@@ -101,9 +91,5 @@ fn a_load_has_a_fixed_population_and_a_few_busy_users() {
     let mut counts: Vec<usize> = counts.into_values().collect();
     counts.sort_unstable();
     assert!(counts.len() <= 1_000);
-    assert!(
-        counts[counts.len() - 1] > 10 * counts[counts.len() / 2],
-        "{:?}",
-        &counts[counts.len() - 5..]
-    );
+    assert!(counts[counts.len() - 1] > 10 * counts[counts.len() / 2], "{:?}", &counts[counts.len() - 5..]);
 }

@@ -33,11 +33,5 @@ pub fn json(event: &Event) -> Vec<u8> {
         ],
     };
     let present = fields.into_iter().filter(|(_, value)| !value.is_null());
-    Value::Object(
-        present
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect::<Map<_, _>>(),
-    )
-    .to_string()
-    .into_bytes()
+    Value::Object(present.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>()).to_string().into_bytes()
 }

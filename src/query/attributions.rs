@@ -110,11 +110,7 @@ impl Reader {
             all.add(number, &view)?;
         }
         let of = self.count.get();
-        if held < of {
-            Err(Error::Partly { held, of })
-        } else {
-            Err(Error::NotFound(all))
-        }
+        if held < of { Err(Error::Partly { held, of }) } else { Err(Error::NotFound(all)) }
     }
 
     fn of_owner(&self, view: &View<'_>, user: UserKey, conversion_id: &str) -> Result<Option<Attributions>, Error> {
@@ -138,18 +134,8 @@ impl Reader {
         touchpoints.retain(|touchpoint| touchpoint.user_id == conversion.user_id);
         journey::settle(&mut touchpoints);
         let mut rows = Vec::new();
-        credit(
-            &conversion,
-            &adjustments,
-            &touchpoints,
-            &self.rules,
-            &mut Scratch::default(),
-            &mut rows,
-        );
-        let retracted = matches!(
-            journey::standing(&conversion, &adjustments),
-            journey::Standing::Retracted
-        );
+        credit(&conversion, &adjustments, &touchpoints, &self.rules, &mut Scratch::default(), &mut rows);
+        let retracted = matches!(journey::standing(&conversion, &adjustments), journey::Standing::Retracted);
         Ok(Some(Attributions {
             conversion_id: conversion_id.to_owned(),
             user_id: conversion.user_id.to_owned(),
@@ -208,25 +194,13 @@ mod tests {
         shop.touch(&touchpoint("after", "ann", 40, "ads"));
         shop.convert("c1", "ann", 30, Some(101));
         let answer = shop.reader.attributions("c1").unwrap();
-        assert_eq!(
-            (answer.value.user_id.as_str(), answer.value.status),
-            ("ann", Status::Counts)
-        );
+        assert_eq!((answer.value.user_id.as_str(), answer.value.status), ("ann", Status::Counts));
         let linear: Vec<_> = answer.value.rows.iter().filter(|row| row.model == "linear").collect();
-        let credits: Vec<_> = linear
-            .iter()
-            .map(|r| (r.row_id.as_str(), r.credit_micros, r.credited_micros))
-            .collect();
-        assert_eq!(
-            credits,
-            [("c1|linear|t1", 500_000, 51), ("c1|linear|t\\|2", 500_000, 50)]
-        );
+        let credits: Vec<_> = linear.iter().map(|r| (r.row_id.as_str(), r.credit_micros, r.credited_micros)).collect();
+        assert_eq!(credits, [("c1|linear|t1", 500_000, 51), ("c1|linear|t\\|2", 500_000, 50)]);
         assert_eq!(answer.freshness.position(), format!("{}:7:3", shop.partition("ann")));
 
-        let (t, c) = (
-            touchpoint("t1", "ann", 10, "email"),
-            shop.conversion("c1", "ann", 30, Some(101)),
-        );
+        let (t, c) = (touchpoint("t1", "ann", 10, "email"), shop.conversion("c1", "ann", 30, Some(101)));
         let mut rows = Vec::new();
         credit(&c, &[], &[t], &shop.rules(), &mut Scratch::default(), &mut rows);
         let mut topic = Vec::new();
@@ -243,9 +217,6 @@ mod tests {
         assert_eq!((answer.status, answer.rows.len()), (Status::Retracted, 0));
         assert!(matches!(shop.reader.attributions("c2"), Err(Error::NotFound(_))));
         let partly = Reader::new(shop.partitions(), shop.rules(), std::num::NonZeroU32::new(9).unwrap());
-        assert!(matches!(
-            partly.attributions("c2"),
-            Err(Error::Partly { held: 2, of: 9 })
-        ));
+        assert!(matches!(partly.attributions("c2"), Err(Error::Partly { held: 2, of: 9 })));
     }
 }

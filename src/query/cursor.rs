@@ -19,10 +19,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// Before the first entry there can be.
-    pub(super) const START: Self = Self {
-        from: MIN_TIME,
-        skip: 0,
-    };
+    pub(super) const START: Self = Self { from: MIN_TIME, skip: 0 };
 }
 
 impl fmt::Display for Cursor {
@@ -44,18 +41,11 @@ impl FromStr for Cursor {
     type Err = NoCursor;
 
     fn from_str(text: &str) -> Result<Self, NoCursor> {
-        let bytes: [u8; 12] = URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|b| b.try_into().ok())
-            .ok_or(NoCursor)?;
+        let bytes: [u8; 12] = URL_SAFE_NO_PAD.decode(text).ok().and_then(|b| b.try_into().ok()).ok_or(NoCursor)?;
         let (from, skip) = bytes.split_first_chunk::<8>().ok_or(NoCursor)?;
         let from = Millis::from_be_bytes(*from);
         let skip = u32::from_be_bytes(skip.try_into().map_err(|_| NoCursor)?);
-        (MIN_TIME..=END_TIME)
-            .contains(&from)
-            .then_some(Self { from, skip })
-            .ok_or(NoCursor)
+        (MIN_TIME..=END_TIME).contains(&from).then_some(Self { from, skip }).ok_or(NoCursor)
     }
 }
 
@@ -65,19 +55,9 @@ mod tests {
 
     #[test]
     fn reads_back_and_refuses_the_rest() {
-        let cursor = Cursor {
-            from: 1_700_000_000_123,
-            skip: 4,
-        };
+        let cursor = Cursor { from: 1_700_000_000_123, skip: 4 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for text in [
-            "",
-            "x",
-            "AAAAAAAAAAAAAAAA",
-            "é",
-            "////////////////",
-            &cursor.to_string()[1..],
-        ] {
+        for text in ["", "x", "AAAAAAAAAAAAAAAA", "é", "////////////////", &cursor.to_string()[1..]] {
             assert_eq!(text.parse::<Cursor>(), Err(NoCursor), "{text:?}");
         }
     }

@@ -30,11 +30,7 @@ pub struct Freshness {
 impl Freshness {
     /// Adds what a partition's snapshot says of itself. One without an account has applied nothing.
     pub(super) fn add(&mut self, partition: u32, view: &View<'_>) -> Result<(), Error> {
-        let nothing = Applied {
-            applied: PerInput::default(),
-            as_of: 0,
-            waiting: 0,
-        };
+        let nothing = Applied { applied: PerInput::default(), as_of: 0, waiting: 0 };
         let applied = match view.meta()? {
             None => nothing,
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::Meta(e.to_string()))?,
@@ -47,11 +43,7 @@ impl Freshness {
     /// their greatest log timestamps, in milliseconds. None where nothing was applied. A partition that gets no records
     /// holds it back.
     pub fn as_of(&self) -> Option<Millis> {
-        self.by_partition
-            .values()
-            .map(|applied| applied.as_of)
-            .filter(|at| *at > 0)
-            .min()
+        self.by_partition.values().map(|applied| applied.as_of).filter(|at| *at > 0).min()
     }
 
     /// The offset to be applied next of each input, by partition: `partition:touchpoints:conversions`, joined by commas.
@@ -80,26 +72,13 @@ mod tests {
     use super::*;
 
     fn applied(touchpoints: Offset, conversions: Offset, as_of: Millis) -> Applied {
-        Applied {
-            applied: PerInput {
-                touchpoints,
-                conversions,
-            },
-            as_of,
-            waiting: 2,
-        }
+        Applied { applied: PerInput { touchpoints, conversions }, as_of, waiting: 2 }
     }
 
     #[test]
     fn the_least_fresh_partition_speaks_for_all() {
-        let by_partition = [
-            (0, applied(12, 4, 5_000)),
-            (3, applied(7, 0, 3_000)),
-            (9, applied(0, 0, 0)),
-        ];
-        let freshness = Freshness {
-            by_partition: by_partition.into(),
-        };
+        let by_partition = [(0, applied(12, 4, 5_000)), (3, applied(7, 0, 3_000)), (9, applied(0, 0, 0))];
+        let freshness = Freshness { by_partition: by_partition.into() };
         assert_eq!(freshness.as_of(), Some(3_000));
         assert_eq!(freshness.position(), "0:12:4,3:7:0,9:0:0");
         assert_eq!((freshness.waiting(), Freshness::default().as_of()), (6, None));

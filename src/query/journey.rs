@@ -153,14 +153,7 @@ impl Reader {
             return Err(Error::NotFound(freshness));
         }
         let next = next.map(|cursor| cursor.to_string());
-        Ok(Answer {
-            value: Journey {
-                user_id: user_id.to_owned(),
-                entries,
-                next,
-            },
-            freshness,
-        })
+        Ok(Answer { value: Journey { user_id: user_id.to_owned(), entries, next }, freshness })
     }
 }
 
@@ -194,30 +187,15 @@ fn page_of(
     add_conversions(view, &conversions.stored, user_id, &mut entries)?;
     entries.retain(|entry| until.is_none_or(|until| entry.occurred_at() <= until));
     entries.sort_by_key(Entry::occurred_at); // stable: touchpoints before conversions, each by event_id
-    let given = entries
-        .iter()
-        .take_while(|entry| entry.occurred_at() == cursor.from)
-        .count()
-        .min(skip);
+    let given = entries.iter().take_while(|entry| entry.occurred_at() == cursor.from).count().min(skip);
     entries.drain(..given);
     let next = match entries.get(limit) {
-        None => until.map(|until| Cursor {
-            from: until.saturating_add(1),
-            skip: 0,
-        }),
+        None => until.map(|until| Cursor { from: until.saturating_add(1), skip: 0 }),
         Some(first) => {
             let from = first.occurred_at();
-            let same = entries
-                .iter()
-                .take(limit)
-                .rev()
-                .take_while(|e| e.occurred_at() == from)
-                .count();
+            let same = entries.iter().take(limit).rev().take_while(|e| e.occurred_at() == from).count();
             let before = if from == cursor.from { given } else { 0 };
-            Some(Cursor {
-                from,
-                skip: u32::try_from(same + before).unwrap_or(u32::MAX),
-            })
+            Some(Cursor { from, skip: u32::try_from(same + before).unwrap_or(u32::MAX) })
         }
     };
     entries.truncate(limit);
@@ -241,15 +219,9 @@ fn window(
     if first == last {
         stored.clear();
         moment(first, &mut stored)?;
-        return Ok(Window {
-            stored,
-            until: Some(first),
-        });
+        return Ok(Window { stored, until: Some(first) });
     }
-    Ok(Window {
-        stored,
-        until: Some(last - 1),
-    })
+    Ok(Window { stored, until: Some(last - 1) })
 }
 
 fn add_touchpoints(stored: &Stored, user_id: &str, entries: &mut Vec<Entry>) -> Result<(), Error> {
@@ -393,17 +365,7 @@ mod tests {
         shop.adjust("a1", "c1", "ann", 11, Some(70));
         shop.convert("c2", "ann", 12, Some(100));
         shop.adjust("a2", "c2", "ann", 13, None);
-        let page = shop
-            .reader
-            .journey(
-                "ann",
-                Page {
-                    cursor: None,
-                    limit: 10,
-                },
-            )
-            .unwrap()
-            .value;
+        let page = shop.reader.journey("ann", Page { cursor: None, limit: 10 }).unwrap().value;
         let standing = |entry: &Entry| match entry {
             Entry::Conversion(c) => (c.status, c.value_micros, c.adjustments.len()),
             Entry::Touchpoint(_) => panic!("no touchpoint was sent"),
@@ -415,15 +377,9 @@ mod tests {
     #[test]
     fn nobody_is_not_found_and_another_partition_is_elsewhere() {
         let shop = Shop::open();
-        let page = Page {
-            cursor: None,
-            limit: 10,
-        };
+        let page = Page { cursor: None, limit: 10 };
         assert!(matches!(shop.reader.journey("nobody", page), Err(Error::NotFound(_))));
         let reader = Reader::new(Shop::nothing(), shop.rules(), std::num::NonZeroU32::new(4).unwrap());
-        assert!(matches!(
-            reader.journey("ann", page),
-            Err(Error::Elsewhere { of: 4, .. })
-        ));
+        assert!(matches!(reader.journey("ann", page), Err(Error::Elsewhere { of: 4, .. })));
     }
 }

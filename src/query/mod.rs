@@ -86,20 +86,14 @@ pub struct Reader {
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader")
-            .field("count", &self.count)
-            .finish_non_exhaustive()
+        f.debug_struct("Reader").field("count", &self.count).finish_non_exhaustive()
     }
 }
 
 impl Reader {
     /// Reads over `partitions`, of which there are `count` in all; rows by `rules`.
     pub fn new(partitions: Arc<Partitions>, rules: Arc<Rules>, count: NonZeroU32) -> Self {
-        Self {
-            partitions,
-            rules,
-            count,
-        }
+        Self { partitions, rules, count }
     }
 
     /// How many partitions there are, on all instances together.
@@ -124,10 +118,7 @@ impl Reader {
     fn of_user(&self, user_id: &str) -> Result<(u32, Arc<Partition>), Error> {
         let number = self.partition_of(user_id);
         let partition = self.partitions.get(number);
-        let partition = partition.ok_or(Error::Elsewhere {
-            partition: number,
-            of: self.count.get(),
-        })?;
+        let partition = partition.ok_or(Error::Elsewhere { partition: number, of: self.count.get() })?;
         Ok((number, partition))
     }
 }

@@ -130,20 +130,10 @@ impl Reader {
         for (number, partition) in self.partitions.all() {
             let view = partition.view();
             freshness.add(number, &view)?;
-            view.rollups(
-                query.model,
-                query.group_by.dimension(),
-                query.from,
-                query.to,
-                |cell, sum| {
-                    let place = (
-                        query.group_by.name_of(cell),
-                        cell.unattributed,
-                        cell.currency.map(str::to_owned),
-                    );
-                    sums.entry(place).or_default().add(sum);
-                },
-            )?;
+            view.rollups(query.model, query.group_by.dimension(), query.from, query.to, |cell, sum| {
+                let place = (query.group_by.name_of(cell), cell.unattributed, cell.currency.map(str::to_owned));
+                sums.entry(place).or_default().add(sum);
+            })?;
             summed += 1;
         }
         sums.retain(|_, sum| *sum != Sum::default());
@@ -181,38 +171,17 @@ mod tests {
     const NOON: Millis = 1_767_225_600_000 + 12 * 3_600_000; // 2026-01-01T12:00:00Z
 
     fn lines(shop: &Shop, group_by: GroupBy, from: Millis, to: Millis) -> Vec<(String, bool, String, i128, i128)> {
-        let report = shop
-            .reader
-            .report(&ReportQuery {
-                model: Model::Linear,
-                from,
-                to,
-                group_by,
-            })
-            .unwrap()
-            .value;
+        let report = shop.reader.report(&ReportQuery { model: Model::Linear, from, to, group_by }).unwrap().value;
         assert_eq!((report.partitions_summed, report.partitions), (2, 2));
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-        let line = |l: &Line| {
-            (
-                text(&l.name),
-                l.unattributed,
-                text(&l.currency),
-                l.credit_micros,
-                l.credited_micros,
-            )
-        };
+        let line = |l: &Line| (text(&l.name), l.unattributed, text(&l.currency), l.credit_micros, l.credited_micros);
         report.lines.iter().map(line).collect()
     }
 
     fn sold(shop: &Shop, partition: u32, at: Millis, sums: &[(Option<&str>, bool, i128)]) {
         for dimension in Dimension::ALL {
             for (name, unattributed, credit) in sums {
-                let name = if dimension == Dimension::Kind {
-                    Some("purchase")
-                } else {
-                    *name
-                };
+                let name = if dimension == Dimension::Kind { Some("purchase") } else { *name };
                 let bucket = Cell::bucket_of(at);
                 let cell = Cell {
                     dimension,
@@ -222,14 +191,7 @@ mod tests {
                     unattributed: *unattributed,
                     currency: Some("EUR"),
                 };
-                shop.add(
-                    partition,
-                    &cell,
-                    Sum {
-                        credit_micros: *credit,
-                        credited_micros: *credit * 2,
-                    },
-                );
+                shop.add(partition, &cell, Sum { credit_micros: *credit, credited_micros: *credit * 2 });
             }
         }
     }
@@ -237,36 +199,18 @@ mod tests {
     #[test]
     fn partitions_add_up_and_nobody_has_a_line_of_its_own() {
         let shop = Shop::open();
-        sold(
-            &shop,
-            0,
-            NOON,
-            &[(Some("email"), false, 300), (Some("(unattributed)"), true, 10)],
-        );
-        sold(
-            &shop,
-            1,
-            NOON + DAY,
-            &[(Some("email"), false, 700), (Some("ads"), false, 5)],
-        );
+        sold(&shop, 0, NOON, &[(Some("email"), false, 300), (Some("(unattributed)"), true, 10)]);
+        sold(&shop, 1, NOON + DAY, &[(Some("email"), false, 700), (Some("ads"), false, 5)]);
         let eur =
             |name: &str, unattributed, credit| (name.to_owned(), unattributed, "EUR".to_owned(), credit, credit * 2);
         let whole = (NOON - DAY, NOON + 2 * DAY);
         assert_eq!(
             lines(&shop, GroupBy::Channel, whole.0, whole.1),
-            [
-                eur("(unattributed)", true, 10),
-                eur("ads", false, 5),
-                eur("email", false, 1000)
-            ]
+            [eur("(unattributed)", true, 10), eur("ads", false, 5), eur("email", false, 1000)]
         );
         assert_eq!(
             lines(&shop, GroupBy::Day, whole.0, whole.1),
-            [
-                eur("2026-01-01", false, 300),
-                eur("2026-01-01", true, 10),
-                eur("2026-01-02", false, 705)
-            ]
+            [eur("2026-01-01", false, 300), eur("2026-01-01", true, 10), eur("2026-01-02", false, 705)]
         );
         assert_eq!(
             lines(&shop, GroupBy::Kind, whole.0, whole.1),

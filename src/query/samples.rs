@@ -25,11 +25,7 @@ pub(crate) struct Shop {
 
 /// A touchpoint `at` milliseconds after [`EPOCH`].
 pub(crate) fn touchpoint<'a>(event_id: &'a str, user_id: &'a str, at: Millis, channel: &'a str) -> Touchpoint<'a> {
-    Touchpoint {
-        occurred_at: EPOCH + at,
-        channel: Some(channel),
-        ..crate::codec::samples::bare(event_id, user_id)
-    }
+    Touchpoint { occurred_at: EPOCH + at, channel: Some(channel), ..crate::codec::samples::bare(event_id, user_id) }
 }
 
 impl Shop {
@@ -43,17 +39,8 @@ impl Shop {
         }
         let rules = Arc::new(Rules::default());
         let reader = Reader::new(Arc::clone(&partitions), Arc::clone(&rules), NonZeroU32::new(2).unwrap());
-        let applied = Mutex::new(PerInput {
-            touchpoints: 4,
-            conversions: 2,
-        });
-        Self {
-            reader,
-            partitions,
-            rules,
-            applied,
-            _shared: shared,
-        }
+        let applied = Mutex::new(PerInput { touchpoints: 4, conversions: 2 });
+        Self { reader, partitions, rules, applied, _shared: shared }
     }
 
     /// No partitions at all.

@@ -14,11 +14,7 @@ pub(crate) struct Generations<V> {
 impl<V> Generations<V> {
     /// Remembers at most `capacity` entries, and at least half of that.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
-            half: (capacity / 2).max(1),
-        }
+        Self { young: HashMap::new(), old: HashMap::new(), half: (capacity / 2).max(1) }
     }
 
     /// What is remembered for that id.

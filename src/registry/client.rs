@@ -62,11 +62,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        let urls = settings
-            .urls
-            .iter()
-            .map(|url| address(url))
-            .collect::<Result<Vec<_>, _>>()?;
+        let urls = settings.urls.iter().map(|url| address(url)).collect::<Result<Vec<_>, _>>()?;
         let mut addresses = settings.urls.iter().map(|url| url.trim_end_matches('/').to_owned());
         let Some(first) = addresses.next() else {
             return Err(Error::Settings("registry.url: at least one address is needed".into()));
@@ -87,9 +83,7 @@ impl Client {
         builder.set_timeout(settings.timeout);
         let unusable = |e: String| Error::Settings(format!("registry: no HTTP client: {e}"));
         Ok(Self {
-            settings: builder
-                .build_with(http(settings.timeout))
-                .map_err(|e| unusable(e.to_string()))?,
+            settings: builder.build_with(http(settings.timeout)).map_err(|e| unusable(e.to_string()))?,
             http: http(settings.timeout).build().map_err(|e| unusable(e.to_string()))?,
             urls,
             credentials: settings.credentials.clone(),
@@ -99,12 +93,10 @@ impl Client {
     /// The schema of that id, with the schemas that it refers to put in their places.
     pub(super) async fn schema(&self, id: u32) -> Result<Arc<Schema>, Error> {
         let invalid = |reason: String| Error::Invalid { id, reason };
-        let registered = get_schema_by_id(id, &self.settings)
-            .await
-            .map_err(|error| match code(&error) {
-                Some(SCHEMA_NOT_FOUND) => Error::UnknownId(id),
-                _ => verdict(&error),
-            })?;
+        let registered = get_schema_by_id(id, &self.settings).await.map_err(|error| match code(&error) {
+            Some(SCHEMA_NOT_FOUND) => Error::UnknownId(id),
+            _ => verdict(&error),
+        })?;
         if registered.schema_type != SchemaType::Avro {
             return Err(invalid(format!("of type {:?}, not Avro", registered.schema_type)));
         }
@@ -117,9 +109,7 @@ impl Client {
                 Ok(schema)
             })
         };
-        parsed
-            .map(Arc::new)
-            .map_err(|error| invalid(format!("no Avro schema that can be used: {error}")))
+        parsed.map(Arc::new).map_err(|error| invalid(format!("no Avro schema that can be used: {error}")))
     }
 
     /// The texts of the schemas that a schema refers to, and of those that these refer to, by name.
@@ -133,13 +123,11 @@ impl Client {
             if texts.len() == MAX_REFERENCES {
                 return Err(invalid(format!("refers to more than {MAX_REFERENCES} other schemas")));
             }
-            let found = get_referenced_schema(&self.settings, &reference)
-                .await
-                .map_err(|error| match code(&error) {
-                    Some(SUBJECT_NOT_FOUND | VERSION_NOT_FOUND | SCHEMA_NOT_FOUND) => invalid(format!(
-                        "refers to {}, which the registry does not have",
-                        reference.name
-                    )),
+            let found =
+                get_referenced_schema(&self.settings, &reference).await.map_err(|error| match code(&error) {
+                    Some(SUBJECT_NOT_FOUND | VERSION_NOT_FOUND | SCHEMA_NOT_FOUND) => {
+                        invalid(format!("refers to {}, which the registry does not have", reference.name))
+                    }
                     _ => verdict(&error),
                 })?;
             open.extend(found.references);
@@ -152,10 +140,9 @@ impl Client {
         let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
         match post_schema(&self.settings, subject.to_owned(), supplied).await {
             Ok(registered) => Ok(registered.id),
-            Err(error) if status(&error) == Some(409) => Err(Error::Incompatible {
-                subject: subject.into(),
-                reasons: words(&error),
-            }),
+            Err(error) if status(&error) == Some(409) => {
+                Err(Error::Incompatible { subject: subject.into(), reasons: words(&error) })
+            }
             Err(error) => Err(verdict(&error)),
         }
     }
@@ -168,14 +155,8 @@ impl Client {
         let body = request(schema);
         let answer = perform_sr_call(&self.settings, SrCall::PostForVersion(subject, &body)).await;
         let Some(raw) = absent(answer)? else { return Ok(None) };
-        let id = raw
-            .id
-            .ok_or_else(|| Error::Refused("a schema without an id in its answer".into()))?;
-        Ok(Some(Registered {
-            id,
-            version: raw.version,
-            schema: raw.schema.unwrap_or_else(|| schema.to_owned()),
-        }))
+        let id = raw.id.ok_or_else(|| Error::Refused("a schema without an id in its answer".into()))?;
+        Ok(Some(Registered { id, version: raw.version, schema: raw.schema.unwrap_or_else(|| schema.to_owned()) }))
     }
 
     pub(super) async fn compatible(&self, subject: &str, schema: &str) -> Result<Compatibility, Error> {
@@ -208,9 +189,7 @@ impl Client {
     }
 
     pub(super) async fn reachable(&self) -> Result<(), Error> {
-        let text = self
-            .first(|url| self.authorized(self.http.get(extended(url, &["schemas", "types"]))))
-            .await?;
+        let text = self.first(|url| self.authorized(self.http.get(extended(url, &["schemas", "types"])))).await?;
         match serde_json::from_str::<Vec<String>>(&text) {
             Ok(types) if types.iter().any(|kind| kind == "AVRO") => Ok(()),
             _ => Err(not_a_registry("it does not say that it knows Avro schemas")),
@@ -285,9 +264,7 @@ fn address(text: &str) -> Result<Url, Error> {
     let unusable = |why: &str| Error::Settings(format!("registry.url: {why}"));
     let url = Url::parse(text).map_err(|error| unusable(&format!("{text:?} is no address: {error}")))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(unusable(
-            "holds credentials, which error messages would show; use registry.username and password",
-        ));
+        return Err(unusable("holds credentials, which error messages would show; use registry.username and password"));
     }
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(unusable(&format!("{text:?} is no http or https address")));
@@ -309,11 +286,7 @@ fn request(schema: &str) -> String {
 
 fn known(answer: Result<RegisteredSchema, SRCError>) -> Result<Option<Registered>, Error> {
     let found = absent(answer)?;
-    Ok(found.map(|s| Registered {
-        id: s.id,
-        version: s.version,
-        schema: s.schema,
-    }))
+    Ok(found.map(|s| Registered { id: s.id, version: s.version, schema: s.schema }))
 }
 
 /// None where the registry says that there is no such subject, version or schema.
@@ -350,10 +323,7 @@ fn status_of(code: u32) -> u16 {
 fn verdict(error: &SRCError) -> Error {
     match status(error) {
         Some(status) => by_status(status, &words(error)),
-        None => match error
-            .source()
-            .and_then(|source| source.downcast_ref::<reqwest::Error>())
-        {
+        None => match error.source().and_then(|source| source.downcast_ref::<reqwest::Error>()) {
             Some(source) if !source.is_decode() => Error::Unreachable(chain(source)),
             _ => not_a_registry(&words(error)),
         },

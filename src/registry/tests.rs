@@ -38,9 +38,7 @@ fn error(code: u32, message: &str) -> Response {
 
 async fn by_id(State(shelf): Shared, Path(id): Path<u32>, headers: HeaderMap) -> Response {
     shelf.asked.fetch_add(1, Ordering::SeqCst);
-    *lock(&shelf.authorization) = headers
-        .get("authorization")
-        .map(|value| value.to_str().unwrap().to_owned());
+    *lock(&shelf.authorization) = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
     match shelf.out_of_order.load(Ordering::SeqCst) {
         0 => {}
         404 => return (StatusCode::NOT_FOUND, "<html>nginx</html>").into_response(),
@@ -103,39 +101,25 @@ struct Pair {
 
 fn pair(schemas: &[(u32, serde_json::Value)], credentials: Credentials) -> Pair {
     let runtime = Runtime::new().unwrap();
-    let shelf = Arc::new(Shelf {
-        schemas: schemas.iter().cloned().collect(),
-        ..Shelf::default()
-    });
+    let shelf = Arc::new(Shelf { schemas: schemas.iter().cloned().collect(), ..Shelf::default() });
     let router = Router::new()
         .route("/base/schemas/ids/{id}", get(by_id))
         .route("/base/schemas/types", get(|| async { Json(json!(["JSON", "AVRO"])) }))
         .route("/base/subjects/{subject}/versions/{version}", get(version))
         .route("/base/subjects/{subject}/versions", post(add))
         .route("/base/subjects/{subject}", post(look_up))
-        .route(
-            "/base/compatibility/subjects/{subject}/versions/latest",
-            post(compatibility),
-        )
+        .route("/base/compatibility/subjects/{subject}/versions/latest", post(compatibility))
         .with_state(Arc::clone(&shelf));
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("http://{}/base/", listener.local_addr().unwrap());
     runtime.spawn(async move { axum::serve(listener, router).await });
     let registry = Registry::new(&settings(&[&url], credentials), runtime.handle().clone()).unwrap();
-    Pair {
-        shelf,
-        registry,
-        runtime,
-    }
+    Pair { shelf, registry, runtime }
 }
 
 fn settings(urls: &[&str], credentials: Credentials) -> Settings {
     let urls = urls.iter().map(|url| (*url).to_owned()).collect();
-    Settings {
-        urls,
-        credentials,
-        timeout: Duration::from_secs(5),
-    }
+    Settings { urls, credentials, timeout: Duration::from_secs(5) }
 }
 
 fn asked(pair: &Pair) -> usize {
@@ -162,9 +146,7 @@ fn an_unknown_id_is_the_records_fault_and_not_asked_for_again_at_once() {
     assert!(Error::UnknownId(9).is_of_the_record());
     // The minute passes.
     let long_ago = Instant::now().checked_sub(ASK_AGAIN).unwrap();
-    lock(&pair.registry.memory)
-        .refusals
-        .insert(9, (long_ago, Error::UnknownId(9)));
+    lock(&pair.registry.memory).refusals.insert(9, (long_ago, Error::UnknownId(9)));
     assert_eq!(pair.registry.schema(9), Err(Error::UnknownId(9)));
     assert_eq!(asked(&pair), 2);
 }
@@ -174,9 +156,7 @@ fn strange_ids_do_not_grow_the_memory_or_push_out_good_schemas() {
     let pair = pair(&[(7, json!({"schema": EVENT}))], Credentials::None);
     pair.registry.schema(7).unwrap();
     for id in 0..5000 {
-        lock(&pair.registry.memory)
-            .refusals
-            .insert(id, (Instant::now(), Error::UnknownId(id)));
+        lock(&pair.registry.memory).refusals.insert(id, (Instant::now(), Error::UnknownId(id)));
     }
     assert!(lock(&pair.registry.memory).refusals.len() <= REMEMBERED);
     pair.registry.schema(7).unwrap();
@@ -195,11 +175,7 @@ fn what_is_no_avro_schema_is_the_records_fault() {
         ),
     ];
     let pair = pair(&schemas, Credentials::None);
-    for (id, word) in [
-        (1, "of type Json, not Avro"),
-        (2, "no Avro schema"),
-        (3, "refers to shop.Missing"),
-    ] {
+    for (id, word) in [(1, "of type Json, not Avro"), (2, "no Avro schema"), (3, "refers to shop.Missing")] {
         let error = pair.registry.schema(id).unwrap_err();
         assert!(error.is_of_the_record() && error.to_string().contains(word), "{error}");
     }
@@ -210,14 +186,9 @@ fn references_are_put_in_their_places() {
     let outer = r#"{"type":"record","name":"Order","fields":[{"name":"first","type":"shop.Event"},
         {"name":"second","type":["null","shop.Event"]}]}"#;
     let reference = json!({"name": "shop.Event", "subject": "event", "version": 1});
-    let pair = pair(
-        &[(7, json!({"schema": outer, "references": [reference]}))],
-        Credentials::None,
-    );
+    let pair = pair(&[(7, json!({"schema": outer, "references": [reference]}))], Credentials::None);
     lock(&pair.shelf.subjects).insert("event".into(), (1, EVENT.into()));
-    let Schema::Record(order) = pair.registry.schema(7).unwrap().as_ref().clone() else {
-        panic!("no record")
-    };
+    let Schema::Record(order) = pair.registry.schema(7).unwrap().as_ref().clone() else { panic!("no record") };
     assert_eq!(order.fields[0].schema, Schema::parse_str(EVENT).unwrap());
     let whole = Schema::Record(order);
     assert!(apache_avro::schema::ResolvedSchema::new(&whole).is_ok());
@@ -226,14 +197,7 @@ fn references_are_put_in_their_places() {
 #[test]
 fn a_registry_out_of_order_is_nobodys_fault() {
     let pair = pair(&[(7, json!({"schema": EVENT}))], Credentials::None);
-    for (status, refused) in [
-        (500, false),
-        (503, false),
-        (429, false),
-        (401, true),
-        (403, true),
-        (404, true),
-    ] {
+    for (status, refused) in [(500, false), (503, false), (429, false), (401, true), (403, true), (404, true)] {
         pair.shelf.out_of_order.store(status, Ordering::SeqCst);
         let error = pair.registry.schema(7).unwrap_err();
         assert!(!error.is_of_the_record());
@@ -246,19 +210,12 @@ fn a_registry_out_of_order_is_nobodys_fault() {
 
 #[test]
 fn nobody_listens() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
     let runtime = Runtime::new().unwrap();
     let registry = Registry::new(&settings(&[&url], Credentials::None), runtime.handle().clone()).unwrap();
     let error = registry.schema(1).unwrap_err();
-    assert!(
-        matches!(&error, Error::Unreachable(why) if why.contains("refused")),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Unreachable(why) if why.contains("refused")), "{error}");
     let error = runtime.block_on(registry.reachable()).unwrap_err();
     assert!(matches!(&error, Error::Unreachable(_)), "{error}");
     // A second address is tried.
@@ -274,10 +231,7 @@ fn a_silent_registry_runs_out_of_patience() {
     let runtime = Runtime::new().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap(); // accepts, and says nothing
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let settings = Settings {
-        timeout: Duration::from_millis(200),
-        ..settings(&[&url], Credentials::None)
-    };
+    let settings = Settings { timeout: Duration::from_millis(200), ..settings(&[&url], Credentials::None) };
     let registry = Registry::new(&settings, runtime.handle().clone()).unwrap();
     let begun = Instant::now();
     assert!(matches!(registry.schema(1), Err(Error::Unreachable(_))));
@@ -303,14 +257,8 @@ fn a_runtime_that_is_gone_is_an_error() {
 #[test]
 fn credentials_are_sent_and_never_shown() {
     let secret: SecretString = "s3cret".to_owned().into();
-    let basic = Credentials::Basic {
-        username: "key".into(),
-        password: secret.clone(),
-    };
-    for (credentials, expected) in [
-        (basic, "Basic a2V5OnMzY3JldA=="),
-        (Credentials::Bearer(secret), "Bearer s3cret"),
-    ] {
+    let basic = Credentials::Basic { username: "key".into(), password: secret.clone() };
+    for (credentials, expected) in [(basic, "Basic a2V5OnMzY3JldA=="), (Credentials::Bearer(secret), "Bearer s3cret")] {
         let pair = pair(&[(7, json!({"schema": EVENT}))], credentials);
         pair.registry.schema(7).unwrap();
         assert_eq!(lock(&pair.shelf.authorization).as_deref(), Some(expected));
@@ -318,9 +266,7 @@ fn credentials_are_sent_and_never_shown() {
     }
     let runtime = Runtime::new().unwrap();
     let refused = |urls: &[&str]| {
-        Registry::new(&settings(urls, Credentials::None), runtime.handle().clone())
-            .unwrap_err()
-            .to_string()
+        Registry::new(&settings(urls, Credentials::None), runtime.handle().clone()).unwrap_err().to_string()
     };
     assert!(refused(&["http://key:s3cret@host"]).contains("registry.username"));
     assert!(!refused(&["http://key:s3cret@host"]).contains("s3cret"));
@@ -338,50 +284,21 @@ fn registering_and_checking() {
         assert_eq!(registry.latest("t-value").await, Ok(None));
         assert_eq!(registry.registered("t-value", EVENT).await, Ok(None));
         assert_eq!(registry.compatible("t-value", EVENT).await, Ok(Compatibility::First));
-        assert_eq!(
-            registry.check_all(&[("t-value", EVENT)]).await,
-            Ok(vec![Standing::Missing])
-        );
-        assert_eq!(
-            registry.register_all(&[("t-value", EVENT), ("c-value", EVENT)]).await,
-            Ok(vec![1, 2])
-        );
+        assert_eq!(registry.check_all(&[("t-value", EVENT)]).await, Ok(vec![Standing::Missing]));
+        assert_eq!(registry.register_all(&[("t-value", EVENT), ("c-value", EVENT)]).await, Ok(vec![1, 2]));
         assert_eq!(registry.register("t-value", EVENT).await, Ok(1));
-        let there = Registered {
-            id: 1,
-            version: Some(1),
-            schema: EVENT.into(),
-        };
+        let there = Registered { id: 1, version: Some(1), schema: EVENT.into() };
         assert_eq!(registry.latest("t-value").await, Ok(Some(there.clone())));
         assert_eq!(registry.registered("t-value", EVENT).await, Ok(Some(there.clone())));
-        assert_eq!(
-            registry.check_all(&[("t-value", EVENT)]).await,
-            Ok(vec![Standing::Registered(there)])
-        );
+        assert_eq!(registry.check_all(&[("t-value", EVENT)]).await, Ok(vec![Standing::Registered(there)]));
         let other = EVENT.replace("user_id", "user");
-        assert_eq!(
-            registry.compatible("t-value", &other).await,
-            Ok(Compatibility::Compatible)
-        );
-        assert_eq!(
-            registry.check_all(&[("t-value", &other)]).await,
-            Ok(vec![Standing::Outdated])
-        );
+        assert_eq!(registry.compatible("t-value", &other).await, Ok(Compatibility::Compatible));
+        assert_eq!(registry.check_all(&[("t-value", &other)]).await, Ok(vec![Standing::Outdated]));
         let reasons = vec!["age has no default".to_owned()];
-        assert_eq!(
-            registry.check_all(&[("t-value", WIDER)]).await,
-            Ok(vec![Standing::Incompatible(reasons)])
-        );
-        let refused = registry
-            .register_all(&[("x-value", EVENT), ("t-value", WIDER)])
-            .await
-            .unwrap_err();
+        assert_eq!(registry.check_all(&[("t-value", WIDER)]).await, Ok(vec![Standing::Incompatible(reasons)]));
+        let refused = registry.register_all(&[("x-value", EVENT), ("t-value", WIDER)]).await.unwrap_err();
         assert!(refused.to_string().contains("t-value") && refused.to_string().contains("age has no default"));
-        assert_eq!(
-            registry.latest("x-value").await,
-            Ok(None),
-            "nothing is registered when one is refused"
-        );
+        assert_eq!(registry.latest("x-value").await, Ok(None), "nothing is registered when one is refused");
         let refused = registry.register("t-value", WIDER).await.unwrap_err();
         assert!(matches!(refused, Error::Incompatible { .. }), "{refused}");
     });

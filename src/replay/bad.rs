@@ -54,19 +54,8 @@ impl<'i> BadLines<'i> {
         progress: &'i Progress,
     ) -> Result<Self, Error> {
         let file = file.map(Output::file).transpose()?;
-        let state = State {
-            next: 0,
-            early: BTreeMap::new(),
-            input: 0,
-            lines: 0,
-            count: 0,
-            file,
-        };
-        Ok(Self {
-            inputs,
-            state: Mutex::new(state),
-            progress,
-        })
+        let state = State { next: 0, early: BTreeMap::new(), input: 0, lines: 0, count: 0, file };
+        Ok(Self { inputs, state: Mutex::new(state), progress })
     }
 
     /// Takes what block `number` had.
@@ -110,10 +99,7 @@ impl<'i> BadLines<'i> {
                 bad.iter()
                     .try_for_each(|bad| writeln!(out, "{input}:{}: {}", before + bad.line + 1, visible(&bad.reason)))
             })
-            .map_err(|source| Error::Output {
-                target: "standard error".into(),
-                source,
-            })
+            .map_err(|source| Error::Output { target: "standard error".into(), source })
     }
 
     /// How many there were; their file is in its place now.

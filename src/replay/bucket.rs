@@ -31,10 +31,7 @@ impl Folder {
     }
 
     pub(super) fn error(&self, source: io::Error) -> Error {
-        Error::Temporary {
-            folder: super::input::visible(&self.0.to_string_lossy()),
-            source,
-        }
+        Error::Temporary { folder: super::input::visible(&self.0.to_string_lossy()), source }
     }
 }
 
@@ -59,31 +56,18 @@ impl Buckets {
     /// 2^`bits` empty buckets for records whose hashes agree in their highest `used` bits.
     pub(super) fn new(bits: u32, used: u32, folder: &Folder) -> Self {
         let buckets = (0..1usize << bits).map(|_| Mutex::default()).collect();
-        Self {
-            buckets,
-            used,
-            bits,
-            folder: folder.clone(),
-        }
+        Self { buckets, used, bits, folder: folder.clone() }
     }
 
     /// A writer of its own for one thread, which holds `limit` bytes before it moves them to files.
     pub(super) fn writer(&self, limit: usize) -> Writer<'_> {
         let buffers = self.buckets.iter().map(|_| Vec::new()).collect();
-        Writer {
-            buckets: self,
-            buffers,
-            held: 0,
-            limit,
-        }
+        Writer { buckets: self, buffers, held: 0, limit }
     }
 
     /// The filled buckets.
     pub(super) fn into_buckets(self) -> Vec<Bucket> {
-        self.buckets
-            .into_iter()
-            .map(|b| b.into_inner().unwrap_or_else(PoisonError::into_inner))
-            .collect()
+        self.buckets.into_iter().map(|b| b.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
     }
 
     fn place(&self, hash: u64) -> usize {
@@ -102,9 +86,7 @@ pub(super) struct Writer<'b> {
 
 impl Writer<'_> {
     pub(super) fn touchpoint(&mut self, t: &Touchpoint<'_>) -> Result<(), Error> {
-        self.add(hash(t.user_id), t.occurred_at, TOUCHPOINT, |out| {
-            record::encode_touchpoint(t, out)
-        })
+        self.add(hash(t.user_id), t.occurred_at, TOUCHPOINT, |out| record::encode_touchpoint(t, out))
     }
 
     pub(super) fn conversion(&mut self, event: &ConversionEvent<'_>) -> Result<(), Error> {
@@ -156,11 +138,7 @@ impl Writer<'_> {
     pub(super) fn finish(self) {
         for (buffer, bucket) in self.buffers.into_iter().zip(&self.buckets.buckets) {
             if !buffer.is_empty() {
-                bucket
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .memory
-                    .push(buffer);
+                bucket.lock().unwrap_or_else(PoisonError::into_inner).memory.push(buffer);
             }
         }
     }
@@ -287,29 +265,7 @@ fn read_frame(reader: &mut impl Read) -> io::Result<(u64, Millis, u8, u32)> {
 }
 
 fn parts(frame: [u8; FRAME]) -> (u64, Millis, u8, u32) {
-    let [
-        h0,
-        h1,
-        h2,
-        h3,
-        h4,
-        h5,
-        h6,
-        h7,
-        t0,
-        t1,
-        t2,
-        t3,
-        t4,
-        t5,
-        t6,
-        t7,
-        kind,
-        l0,
-        l1,
-        l2,
-        l3,
-    ] = frame;
+    let [h0, h1, h2, h3, h4, h5, h6, h7, t0, t1, t2, t3, t4, t5, t6, t7, kind, l0, l1, l2, l3] = frame;
     (
         u64::from_le_bytes([h0, h1, h2, h3, h4, h5, h6, h7]),
         i64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
@@ -345,26 +301,15 @@ mod tests {
     #[test]
     fn users_are_told_apart_by_more_than_their_hash() {
         let folder = Folder(std::env::temp_dir());
-        let sent = [
-            touchpoint("a", "u1"),
-            touchpoint("b", "u2"),
-            touchpoint("c", "u1"),
-            touchpoint("d", "u3"),
-        ];
+        let sent = [touchpoint("a", "u1"), touchpoint("b", "u2"), touchpoint("c", "u1"), touchpoint("d", "u3")];
         let buckets = Buckets::new(2, 0, &folder);
         let mut writer = buckets.writer(0);
         for t in &sent {
             let hash = if t.user_id == "u3" { 0 } else { u64::MAX };
-            writer
-                .add(hash, t.occurred_at, TOUCHPOINT, |out| record::encode_touchpoint(t, out))
-                .unwrap();
+            writer.add(hash, t.occurred_at, TOUCHPOINT, |out| record::encode_touchpoint(t, out)).unwrap();
         }
         writer.finish();
-        let sizes: Vec<_> = buckets
-            .buckets
-            .iter()
-            .map(|b| b.lock().unwrap().file_bytes > 0)
-            .collect();
+        let sizes: Vec<_> = buckets.buckets.iter().map(|b| b.lock().unwrap().file_bytes > 0).collect();
         assert_eq!(sizes, [true, false, false, true]);
         let mut found = Vec::new();
         for bucket in buckets.into_buckets() {
@@ -383,9 +328,6 @@ mod tests {
             }
         }
         found.sort();
-        assert_eq!(
-            found,
-            [("u1", "ac"), ("u2", "b"), ("u3", "d")].map(|(u, ids)| (u.to_owned(), ids.to_owned()))
-        );
+        assert_eq!(found, [("u1", "ac"), ("u2", "b"), ("u3", "d")].map(|(u, ids)| (u.to_owned(), ids.to_owned())));
     }
 }

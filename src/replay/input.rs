@@ -28,11 +28,7 @@ pub enum Input {
 impl From<&OsStr> for Input {
     /// As the command line names it: `-` is standard input.
     fn from(name: &OsStr) -> Self {
-        if name == "-" {
-            Self::Stdin
-        } else {
-            Self::File(name.into())
-        }
+        if name == "-" { Self::Stdin } else { Self::File(name.into()) }
     }
 }
 
@@ -50,11 +46,7 @@ impl fmt::Display for Input {
 pub(super) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_default())
-        } else {
-            out.push(c)
-        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
 }
@@ -64,23 +56,14 @@ impl Input {
     pub(super) fn size(&self) -> Option<u64> {
         match self {
             Self::Stdin => None,
-            Self::File(path) => std::fs::metadata(path)
-                .ok()
-                .filter(std::fs::Metadata::is_file)
-                .map(|m| m.len()),
+            Self::File(path) => std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| m.len()),
         }
     }
 
     fn open(&self, progress: &Progress) -> io::Result<Box<dyn Read + Send>> {
         match self {
-            Self::Stdin => unpacked(Counted {
-                inner: io::stdin(),
-                progress: progress.clone(),
-            }),
-            Self::File(path) => unpacked(Counted {
-                inner: File::open(path)?,
-                progress: progress.clone(),
-            }),
+            Self::Stdin => unpacked(Counted { inner: io::stdin(), progress: progress.clone() }),
+            Self::File(path) => unpacked(Counted { inner: File::open(path)?, progress: progress.clone() }),
         }
     }
 }
@@ -133,15 +116,7 @@ pub(super) struct Blocks<'i> {
 
 impl<'i> Blocks<'i> {
     pub(super) fn new(inputs: &'i [(Kind, &'i Input)], progress: &'i Progress) -> Self {
-        Self {
-            inputs,
-            input: 0,
-            number: 0,
-            reader: None,
-            ended: false,
-            carry: Vec::new(),
-            progress,
-        }
+        Self { inputs, input: 0, number: 0, reader: None, ended: false, carry: Vec::new(), progress }
     }
 
     /// The next block, in the room of an old one; none when all is read.
@@ -151,17 +126,8 @@ impl<'i> Blocks<'i> {
                 return Ok(None);
             };
             let read = self.read(input, &mut bytes);
-            let too_long = read.map_err(|source| Error::Input {
-                input: (*input).clone(),
-                source,
-            })?;
-            let block = |bytes| Block {
-                number: self.number,
-                input: self.input,
-                kind: *kind,
-                bytes,
-                too_long,
-            };
+            let too_long = read.map_err(|source| Error::Input { input: (*input).clone(), source })?;
+            let block = |bytes| Block { number: self.number, input: self.input, kind: *kind, bytes, too_long };
             let found = (!bytes.is_empty()).then(|| block(std::mem::take(&mut bytes)));
             if self.ended && self.carry.is_empty() {
                 (self.reader, self.ended, self.input) = (None, false, self.input + 1);

@@ -101,17 +101,8 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            touchpoints,
-            conversions,
-            adjustments,
-            rows,
-            ..
-        } = self;
-        write!(
-            f,
-            "{touchpoints} touchpoints, {conversions} conversions, {adjustments} adjustments: {rows} rows"
-        )?;
+        let Self { touchpoints, conversions, adjustments, rows, .. } = self;
+        write!(f, "{touchpoints} touchpoints, {conversions} conversions, {adjustments} adjustments: {rows} rows")?;
         for (count, what) in [
             (self.conflicting_duplicates, "conflicting duplicates"),
             (self.waiting_adjustments, "adjustments without their conversion"),
@@ -179,11 +170,7 @@ pub fn rows_of<'a>(
 ) -> Vec<TextRow> {
     let mut users: BTreeMap<&str, user::Events<'a>> = BTreeMap::new();
     for touchpoint in touchpoints {
-        users
-            .entry(touchpoint.user_id)
-            .or_default()
-            .touchpoints
-            .push(touchpoint);
+        users.entry(touchpoint.user_id).or_default().touchpoints.push(touchpoint);
     }
     for event in conversions {
         match event {

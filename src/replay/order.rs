@@ -9,11 +9,7 @@ use crate::core::Row;
 
 /// Appends what the ids of all rows of `row`'s conversion begin with, and no others.
 pub(super) fn write_key(row: &Row<'_>, out: &mut Vec<u8>) {
-    Row {
-        touchpoint_id: "",
-        ..*row
-    }
-    .write_id(out); // key, model, `|`
+    Row { touchpoint_id: "", ..*row }.write_id(out); // key, model, `|`
     out.truncate(out.len().saturating_sub(row.model.name().len() + 1));
 }
 
@@ -21,11 +17,7 @@ pub(super) fn write_key(row: &Row<'_>, out: &mut Vec<u8>) {
 pub(super) fn sort(rows: &mut [Row<'_>]) {
     rows.sort_unstable_by(|a, b| {
         let models = || model(a).cmp(model(b));
-        if a.model == b.model {
-            escaped(a.touchpoint_id, b.touchpoint_id)
-        } else {
-            models()
-        }
+        if a.model == b.model { escaped(a.touchpoint_id, b.touchpoint_id) } else { models() }
     });
 }
 
@@ -69,14 +61,7 @@ mod tests {
             currency: None,
         };
         let mut rows = Vec::new();
-        credit(
-            &conversion,
-            &[],
-            &[],
-            &Rules::default(),
-            &mut Scratch::default(),
-            &mut rows,
-        );
+        credit(&conversion, &[], &[], &Rules::default(), &mut Scratch::default(), &mut rows);
         each(rows[0]);
     }
 

@@ -34,16 +34,10 @@ impl Output {
     pub(super) fn file(path: &Path) -> Result<Self, Error> {
         // Through a link, what it leads to is replaced.
         let path = path.canonicalize().unwrap_or_else(|_| path.into());
-        let error = |source| Error::Output {
-            target: visible(&path.to_string_lossy()),
-            source,
-        };
+        let error = |source| Error::Output { target: visible(&path.to_string_lossy()), source };
         if path.metadata().is_ok_and(|m| !m.is_file()) {
             let out = File::options().write(true).open(&path).map_err(error)?;
-            return Ok(Self::Device {
-                out: BufWriter::with_capacity(BUFFER, out),
-                path,
-            });
+            return Ok(Self::Device { out: BufWriter::with_capacity(BUFFER, out), path });
         }
         let mut builder = tempfile::Builder::new();
         builder.prefix(".tributary-").suffix(".part");
@@ -52,10 +46,7 @@ impl Output {
             builder.permissions(permissions);
         }
         let neighbour = builder.tempfile_in(folder(&path)).map_err(error)?;
-        Ok(Self::Neighbour {
-            out: BufWriter::with_capacity(BUFFER, neighbour),
-            path,
-        })
+        Ok(Self::Neighbour { out: BufWriter::with_capacity(BUFFER, neighbour), path })
     }
 
     /// Flushes, and puts the file in its place.
@@ -74,10 +65,7 @@ impl Output {
 
     /// What it is, for an error.
     pub(super) fn error(&self, source: io::Error) -> Error {
-        Error::Output {
-            target: self.target(),
-            source,
-        }
+        Error::Output { target: self.target(), source }
     }
 
     fn target(&self) -> String {

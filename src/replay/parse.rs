@@ -19,18 +19,10 @@ pub(super) struct Parser<'b> {
 impl Parser<'_> {
     /// Adds the events of a block to the buckets. Returns what cannot be used.
     pub(super) fn block(&mut self, block: &Block) -> Result<Found, Error> {
-        let mut found = Found {
-            input: block.input,
-            lines: 0,
-            bad: Vec::new(),
-        };
+        let mut found = Found { input: block.input, lines: 0, bad: Vec::new() };
         if block.too_long {
             let reason = format!("longer than {MAX_LINE} bytes; only its begin is kept here");
-            found.bad.push(Bad {
-                line: 0,
-                reason,
-                content: block.bytes.clone(),
-            });
+            found.bad.push(Bad { line: 0, reason, content: block.bytes.clone() });
             found.lines = 1;
             return Ok(found);
         }
@@ -41,11 +33,7 @@ impl Parser<'_> {
             match self.line(block.kind, line) {
                 Ok(()) => {}
                 Err(Stopped::Bad(fault)) => {
-                    found.bad.push(Bad {
-                        line: found.lines,
-                        reason: fault.to_string(),
-                        content: line.to_vec(),
-                    });
+                    found.bad.push(Bad { line: found.lines, reason: fault.to_string(), content: line.to_vec() });
                 }
                 Err(Stopped::Fatal(error)) => return Err(error),
             }

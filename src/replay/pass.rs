@@ -33,22 +33,12 @@ pub fn run(request: &Request, progress: &Progress) -> Result<Summary, Error> {
     let (sorted, credited) = credit(buckets, request, &plan, &runs, progress)?;
     summary.add(&credited);
     progress.writing(runs.bytes() + sorted.iter().map(Sorted::bytes).sum::<u64>());
-    let merged = runs.merge(
-        sorted,
-        &mut super::progress::Advancing {
-            inner: &mut out,
-            progress,
-        },
-    );
+    let merged = runs.merge(sorted, &mut super::progress::Advancing { inner: &mut out, progress });
     let (rows, shared_ids) = merged.map_err(|error| match error {
         MergeError::Output(source) => out.error(source),
         MergeError::Temporary(error) => error,
     })?;
-    summary.add(&Summary {
-        rows,
-        shared_ids,
-        ..Summary::default()
-    });
+    summary.add(&Summary { rows, shared_ids, ..Summary::default() });
     out.finish()?;
     summary.bad = bad_lines.finish()?;
     progress.end();
@@ -99,22 +89,12 @@ impl Plan {
         let memory = request.memory_bytes;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
         // Packed files may be many times larger than they look; a bucket that turns out too large is split again.
-        let known = inputs
-            .iter()
-            .map(|(_, input)| input.size().unwrap_or(1 << 30))
-            .fold(0, u64::saturating_add);
+        let known = inputs.iter().map(|(_, input)| input.size().unwrap_or(1 << 30)).fold(0, u64::saturating_add);
         let bucket_bytes = (memory / 16 / threads).max(16 << 10) as u64;
         let wanted = (known / bucket_bytes).clamp(16, 256).next_power_of_two();
         // Temporary files lie where the output does: the system's own folder is memory on many machines.
-        let folder = request
-            .output
-            .as_deref()
-            .map_or_else(std::env::temp_dir, output::folder);
-        let folder = if folder.starts_with("/dev") {
-            std::env::temp_dir()
-        } else {
-            folder
-        };
+        let folder = request.output.as_deref().map_or_else(std::env::temp_dir, output::folder);
+        let folder = if folder.starts_with("/dev") { std::env::temp_dir() } else { folder };
         Self {
             threads,
             bucket_bits: wanted.trailing_zeros(),
@@ -137,10 +117,7 @@ fn read(
     let buckets = Buckets::new(plan.bucket_bits, 0, &plan.folder);
     let blocks = Mutex::new(Blocks::new(inputs, progress));
     let read = on_threads(plan.threads, |stop| {
-        let mut parser = Parser {
-            writer: buckets.writer(plan.held_bytes),
-            counts: Summary::default(),
-        };
+        let mut parser = Parser { writer: buckets.writer(plan.held_bytes), counts: Summary::default() };
         let mut room = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).next(room)?;
@@ -173,12 +150,7 @@ fn credit(
         let mut sorter = runs.sorter(plan.run_bytes);
         let mut counts = Summary::default();
         while let Some(bucket) = pop().filter(|_| !stop.load(Ordering::Relaxed)) {
-            let mut work = Work {
-                request,
-                plan,
-                sorter: &mut sorter,
-                counts: &mut counts,
-            };
+            let mut work = Work { request, plan, sorter: &mut sorter, counts: &mut counts };
             work.bucket(bucket, plan.bucket_bits, true)?;
             progress.add(1);
         }
@@ -243,10 +215,7 @@ fn on_threads<T: Send>(threads: usize, work: impl Fn(&AtomicBool) -> Result<T, E
             made
         };
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        handles
-            .into_iter()
-            .map(|handle| handle.join().unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
+        handles.into_iter().map(|handle| handle.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
     made.into_iter().collect()
 }

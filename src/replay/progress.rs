@@ -16,25 +16,20 @@ impl Progress {
         if !io::stderr().is_terminal() {
             return Self::none();
         }
-        Self {
-            bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
-        }
+        Self { bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)) }
     }
 
     /// No progress is shown.
     pub fn none() -> Self {
-        Self {
-            bar: ProgressBar::hidden(),
-        }
+        Self { bar: ProgressBar::hidden() }
     }
 
     /// Begins to read, `total` bytes where that is known.
     pub(super) fn reading(&self, total: Option<u64>) {
         match total {
-            Some(total) => self.begin(
-                "reading    {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-                total,
-            ),
+            Some(total) => {
+                self.begin("reading    {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left", total)
+            }
             None => self.begin("reading    {spinner} {bytes}, {bytes_per_sec}", 0),
         }
     }

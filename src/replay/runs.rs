@@ -93,22 +93,14 @@ impl<'r> Sorter<'r> {
             arena.push(b'\n');
         }
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        entries.push(Entry {
-            key,
-            user,
-            rows: start,
-            end: arena.len(),
-            count,
-        });
+        entries.push(Entry { key, user, rows: start, end: arena.len(), count });
         if arena.len() > self.limit { self.spill() } else { Ok(()) }
     }
 
     fn spill(&mut self) -> Result<(), Error> {
         self.sorted.sort();
-        let sorted = Sorted {
-            arena: std::mem::take(&mut self.sorted.arena),
-            entries: std::mem::take(&mut self.sorted.entries),
-        };
+        let sorted =
+            Sorted { arena: std::mem::take(&mut self.sorted.arena), entries: std::mem::take(&mut self.sorted.entries) };
         let room = self.runs.add(sorted)?;
         self.sorted.arena = room;
         Ok(())
@@ -123,19 +115,12 @@ impl<'r> Sorter<'r> {
 
 impl Runs {
     pub(super) fn new(folder: &Folder) -> Self {
-        Self {
-            levels: Mutex::default(),
-            folder: folder.clone(),
-        }
+        Self { levels: Mutex::default(), folder: folder.clone() }
     }
 
     /// A sorter that moves a run to a file once it has more than `limit` bytes.
     pub(super) fn sorter(&self, limit: usize) -> Sorter<'_> {
-        Sorter {
-            runs: self,
-            limit,
-            sorted: Sorted::default(),
-        }
+        Sorter { runs: self, limit, sorted: Sorted::default() }
     }
 
     /// Writes a run to a file and returns its empty arena.
@@ -207,10 +192,7 @@ impl Runs {
         let mut refused = None;
         let merged = merge(sources, |source, next| {
             written += u64::from(next.count);
-            let mut out = Watched {
-                inner: &mut *out,
-                refused: &mut refused,
-            };
+            let mut out = Watched { inner: &mut *out, refused: &mut refused };
             source.copy(next, &mut out)
         });
         match (merged, refused) {
@@ -279,10 +261,7 @@ enum Source {
 impl Source {
     fn open(mut run: Run) -> io::Result<Self> {
         run.file.seek(SeekFrom::Start(0))?;
-        Ok(Self::File {
-            reader: BufReader::with_capacity(BUFFER, run.file),
-            left: run.bytes,
-        })
+        Ok(Self::File { reader: BufReader::with_capacity(BUFFER, run.file), left: run.bytes })
     }
 
     /// Goes to the next entry; false when there is none. Its rows must be copied or skipped before the one after it.
@@ -327,11 +306,7 @@ impl Source {
             }
             Self::File { reader, .. } => {
                 let copied = io::copy(&mut reader.take(cursor.bytes), out)?;
-                if copied == cursor.bytes {
-                    Ok(())
-                } else {
-                    Err(io::ErrorKind::UnexpectedEof.into())
-                }
+                if copied == cursor.bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
             }
         }
     }

@@ -31,32 +31,15 @@ impl<'a> Events<'a> {
     pub(super) fn user_ids(&self) -> impl Iterator<Item = &'a str> + '_ {
         let touched = self.touchpoints.iter().map(|t| t.user_id);
         let converted = self.conversions.iter().map(|c| c.user_id);
-        touched
-            .chain(converted)
-            .chain(self.adjustments.iter().map(|a| a.user_id))
+        touched.chain(converted).chain(self.adjustments.iter().map(|a| a.user_id))
     }
 
     /// The events of one of several users.
     pub(super) fn of(&self, user_id: &str) -> Self {
         Self {
-            touchpoints: self
-                .touchpoints
-                .iter()
-                .filter(|t| t.user_id == user_id)
-                .copied()
-                .collect(),
-            conversions: self
-                .conversions
-                .iter()
-                .filter(|c| c.user_id == user_id)
-                .copied()
-                .collect(),
-            adjustments: self
-                .adjustments
-                .iter()
-                .filter(|a| a.user_id == user_id)
-                .copied()
-                .collect(),
+            touchpoints: self.touchpoints.iter().filter(|t| t.user_id == user_id).copied().collect(),
+            conversions: self.conversions.iter().filter(|c| c.user_id == user_id).copied().collect(),
+            adjustments: self.adjustments.iter().filter(|a| a.user_id == user_id).copied().collect(),
         }
     }
 }
@@ -74,13 +57,7 @@ pub(super) struct Creditor<'a, 'r> {
 impl<'a, 'r> Creditor<'a, 'r> {
     pub(super) fn new(rules: &'r Rules) -> Self {
         let (scratch, rows, of_one, counts) = Default::default();
-        Self {
-            rules,
-            scratch,
-            rows,
-            of_one,
-            counts,
-        }
+        Self { rules, scratch, rows, of_one, counts }
     }
 
     /// Calls `each` with every conversion of the user and its rows, sorted by id; a retracted one has none.
@@ -88,9 +65,7 @@ impl<'a, 'r> Creditor<'a, 'r> {
         let conflicts = journey::settle(&mut events.touchpoints) + settle_conversions(&mut events.conversions);
         self.counts.conflicting_duplicates += conflicts as u64;
         self.counts.distinct_conversions += events.conversions.len() as u64;
-        events
-            .adjustments
-            .sort_unstable_by(|a, b| a.adjusts.as_bytes().cmp(b.adjusts.as_bytes()));
+        events.adjustments.sort_unstable_by(|a, b| a.adjusts.as_bytes().cmp(b.adjusts.as_bytes()));
         let mut adjusted = events.adjustments.as_slice();
         for conversion in &events.conversions {
             // Both are sorted by the conversion's id, so one walk meets each with its adjustments.
@@ -100,13 +75,7 @@ impl<'a, 'r> Creditor<'a, 'r> {
             adjusted = rest;
             self.settle_adjustments(own);
             self.rows.clear();
-            let Self {
-                rules,
-                scratch,
-                rows,
-                of_one,
-                ..
-            } = self;
+            let Self { rules, scratch, rows, of_one, .. } = self;
             credit(conversion, of_one, &events.touchpoints, rules, scratch, rows);
             order::sort(rows);
             each(conversion, rows);

@@ -118,13 +118,7 @@ impl Batch {
 
     fn push(&mut self, key: &[u8], start: usize, value_length: usize, delete: bool) {
         let key_length = u16::try_from(key.len()).unwrap_or(u16::MAX); // the longest key has 49 bytes
-        self.entries.push(Entry {
-            head: head(key),
-            start,
-            value_length,
-            key_length,
-            delete,
-        });
+        self.entries.push(Entry { head: head(key), start, value_length, key_length, delete });
     }
 
     /// The batch as RocksDB takes it: sorted by key, of several writes of one key only the last.
@@ -132,20 +126,14 @@ impl Batch {
         let bytes = &self.bytes;
         // A later write starts later in the arena, so that `start` keeps the order of writes of one key.
         self.entries.sort_unstable_by(|a, b| {
-            a.head
-                .cmp(&b.head)
-                .then_with(|| a.key(bytes).cmp(b.key(bytes)))
-                .then(a.start.cmp(&b.start))
+            a.head.cmp(&b.head).then_with(|| a.key(bytes).cmp(b.key(bytes))).then(a.start.cmp(&b.start))
         });
         // Header, then for each entry a tag and at most two lengths beside its bytes.
         let mut batch = WriteBatch::with_capacity_bytes(16 + bytes.len() + self.entries.len() * 8);
         let mut entries = self.entries.iter().peekable();
         while let Some(entry) = entries.next() {
             let key = entry.key(bytes);
-            if entries
-                .peek()
-                .is_some_and(|next| next.head == entry.head && next.key(bytes) == key)
-            {
+            if entries.peek().is_some_and(|next| next.head == entry.head && next.key(bytes) == key) {
                 continue;
             }
             if entry.delete {
@@ -160,9 +148,7 @@ impl Batch {
 
 impl Entry {
     fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes
-            .get(self.start..self.start + usize::from(self.key_length))
-            .unwrap_or_default()
+        bytes.get(self.start..self.start + usize::from(self.key_length)).unwrap_or_default()
     }
 
     fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {

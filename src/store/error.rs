@@ -73,10 +73,7 @@ impl Error {
     }
 
     pub(super) fn corrupt(dir: &Path, detail: impl Into<String>) -> Self {
-        Self::Corrupt {
-            dir: dir.display().to_string(),
-            detail: detail.into(),
-        }
+        Self::Corrupt { dir: dir.display().to_string(), detail: detail.into() }
     }
 
     /// The meaning of what RocksDB answered. It hands over texts only, so they are told apart by their words.

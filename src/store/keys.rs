@@ -90,10 +90,7 @@ impl Key {
     const ROOM: usize = 49;
 
     fn new(parts: &[&[u8]]) -> Self {
-        let mut key = Self {
-            bytes: [0; Self::ROOM],
-            length: 0,
-        };
+        let mut key = Self { bytes: [0; Self::ROOM], length: 0 };
         for part in parts {
             let end = key.length + part.len();
             if let Some(room) = key.bytes.get_mut(key.length..end) {
@@ -105,12 +102,7 @@ impl Key {
     }
 
     pub(super) fn touchpoint(user: UserKey, occurred_at: Millis, record: &[u8]) -> Self {
-        Self::new(&[
-            &[TOUCHPOINTS],
-            &user.0,
-            &time(occurred_at),
-            &xxh3_64(record).to_be_bytes(),
-        ])
+        Self::new(&[&[TOUCHPOINTS], &user.0, &time(occurred_at), &xxh3_64(record).to_be_bytes()])
     }
 
     pub(super) fn conversion(user: UserKey, occurred_at: Millis, conversion: ConversionKey) -> Self {
@@ -182,9 +174,6 @@ mod tests {
     fn stored_hashes_never_change() {
         // These values are on disks: a change here loses every journey.
         assert_eq!(u128::from_be_bytes(UserKey::of("user-1").0), xxh3_128(b"user-1"));
-        assert_eq!(
-            UserKey::of("").0,
-            0x99aa_06d3_0147_98d8_6001_c324_468d_497f_u128.to_be_bytes()
-        );
+        assert_eq!(UserKey::of("").0, 0x99aa_06d3_0147_98d8_6001_c324_468d_497f_u128.to_be_bytes());
     }
 }

@@ -69,19 +69,11 @@ impl Partition {
         let failed = |e: &rocksdb::Error| Error::of(dir, e);
         if !shared.is_in_memory() {
             let made = std::fs::create_dir_all(dir);
-            made.map_err(|e| Error::Io {
-                dir: dir.display().to_string(),
-                detail: e.to_string(),
-            })?;
+            made.map_err(|e| Error::Io { dir: dir.display().to_string(), detail: e.to_string() })?;
         }
         let options = shared.options(dir).map_err(|e| failed(&e))?;
         let db = DB::open(&options, dir).map_err(|e| failed(&e))?;
-        let partition = Self {
-            db,
-            dir: dir.into(),
-            unlogged: shared::unlogged(),
-            writer: Mutex::default(),
-        };
+        let partition = Self { db, dir: dir.into(), unlogged: shared::unlogged(), writer: Mutex::default() };
         partition.check_format()?;
         Ok(partition)
     }
@@ -170,9 +162,7 @@ impl Partition {
             Stopped::Failed(error) => error,
             Stopped::Unreadable(key) => Error::corrupt(&self.dir, format!("no rollup cell under {key:02x?}")),
         })?;
-        self.db
-            .write_opt(batch.sorted(), &self.unlogged)
-            .map_err(|e| self.failed(&e))
+        self.db.write_opt(batch.sorted(), &self.unlogged).map_err(|e| self.failed(&e))
     }
 
     fn start_flush(&self, writer: &mut Writer, wait: bool) -> Result<(), Error> {
@@ -187,24 +177,12 @@ impl Partition {
     /// The format is the first thing that is ever written, so every flushed state has it.
     fn check_format(&self) -> Result<(), Error> {
         let failed = |e: rocksdb::Error| self.failed(&e);
-        let refuse = |found: String| {
-            Err(Error::Format {
-                dir: self.dir.display().to_string(),
-                found,
-                expected: FORMAT,
-            })
-        };
+        let refuse =
+            |found: String| Err(Error::Format { dir: self.dir.display().to_string(), found, expected: FORMAT });
         match self.db.get(keys::FORMAT_KEY).map_err(failed)? {
             Some(found) if found == FORMAT.to_string().as_bytes() => Ok(()),
             Some(found) => refuse(format!("store format {}", String::from_utf8_lossy(&found))),
-            None if self
-                .db
-                .iterator(IteratorMode::Start)
-                .next()
-                .transpose()
-                .map_err(failed)?
-                .is_some() =>
-            {
+            None if self.db.iterator(IteratorMode::Start).next().transpose().map_err(failed)?.is_some() => {
                 refuse("no store format".into())
             }
             None => {

@@ -52,17 +52,9 @@ impl Partitions {
             if waited >= wait {
                 let readers = Arc::strong_count(&held) - 1;
                 let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-                return Err(Error::InUse {
-                    partition: number,
-                    readers,
-                    waited_ms,
-                });
+                return Err(Error::InUse { partition: number, readers, waited_ms });
             }
-            open = self
-                .pause
-                .wait_timeout(open, LOOK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            open = self.pause.wait_timeout(open, LOOK).unwrap_or_else(PoisonError::into_inner).0;
             waited += LOOK;
         }
     }
@@ -74,10 +66,7 @@ impl Partitions {
 
     /// Every open partition, by number.
     pub fn all(&self) -> Vec<(u32, Arc<Partition>)> {
-        self.open()
-            .iter()
-            .map(|(number, partition)| (*number, Arc::clone(partition)))
-            .collect()
+        self.open().iter().map(|(number, partition)| (*number, Arc::clone(partition))).collect()
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Partition>>> {

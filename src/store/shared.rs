@@ -31,13 +31,7 @@ pub struct Budget {
 impl Default for Budget {
     /// 256 MiB, 4096 file handles, 64 partitions, 2 threads, nothing lost on purpose.
     fn default() -> Self {
-        Self {
-            memory_bytes: 256 * MIB,
-            open_files: 4096,
-            partitions: 64,
-            threads: 2,
-            lose_unflushed_on_close: false,
-        }
+        Self { memory_bytes: 256 * MIB, open_files: 4096, partitions: 64, threads: 2, lose_unflushed_on_close: false }
     }
 }
 
@@ -114,13 +108,7 @@ impl Shared {
         // No stall: one partition that cannot flush must not stop all the others.
         let unflushed =
             WriteBufferManager::new_write_buffer_manager_with_cache(budget.unflushed_bytes(), false, cache.clone());
-        Self {
-            env,
-            cache,
-            unflushed,
-            budget: budget.clone(),
-            in_memory,
-        }
+        Self { env, cache, unflushed, budget: budget.clone(), in_memory }
     }
 
     /// What is in use now.

@@ -48,9 +48,7 @@ impl Stored {
     /// The record at `index` and when its event happened.
     pub fn get(&self, index: usize) -> Option<(Millis, &[u8])> {
         let (occurred_at, end) = *self.entries.get(index)?;
-        let start = index
-            .checked_sub(1)
-            .map_or(Some(0), |before| Some(self.entries.get(before)?.1))?;
+        let start = index.checked_sub(1).map_or(Some(0), |before| Some(self.entries.get(before)?.1))?;
         Some((occurred_at, self.bytes.get(start..end)?))
     }
 
@@ -83,12 +81,7 @@ pub struct View<'p> {
 
 impl<'p> View<'p> {
     pub(super) fn new(db: &'p DB, dir: &'p Path) -> Self {
-        Self {
-            scan: Slot::new(None),
-            snapshot: db.snapshot(),
-            db,
-            dir,
-        }
+        Self { scan: Slot::new(None), snapshot: db.snapshot(), db, dir }
     }
 
     /// Adds the user's touchpoints from `from` to `to`, both ends in, to `into`: by time, conflicting duplicates and one
@@ -98,12 +91,24 @@ impl<'p> View<'p> {
     }
 
     /// Adds at most `limit` of the user's touchpoints from `from` on to `into`, by time, and says whether there are more.
-    pub fn touchpoints_page(&self, user: UserKey, from: Millis, limit: usize, into: &mut Stored) -> Result<bool, Error> {
+    pub fn touchpoints_page(
+        &self,
+        user: UserKey,
+        from: Millis,
+        limit: usize,
+        into: &mut Stored,
+    ) -> Result<bool, Error> {
         self.page(Key::moment(keys::TOUCHPOINTS, user, from), limit, into)
     }
 
     /// As [`Self::touchpoints_page`], for conversions.
-    pub fn conversions_page(&self, user: UserKey, from: Millis, limit: usize, into: &mut Stored) -> Result<bool, Error> {
+    pub fn conversions_page(
+        &self,
+        user: UserKey,
+        from: Millis,
+        limit: usize,
+        into: &mut Stored,
+    ) -> Result<bool, Error> {
         self.page(Key::moment(keys::CONVERSIONS, user, from), limit, into)
     }
 
@@ -187,11 +192,7 @@ impl<'p> View<'p> {
         let mut iter = self.range(&[keys::CONVERSIONS], &[keys::CONVERSIONS + 1], false);
         match after {
             None => iter.seek([keys::CONVERSIONS]),
-            Some(Place {
-                user,
-                occurred_at,
-                conversion,
-            }) => {
+            Some(Place { user, occurred_at, conversion }) => {
                 let key = Key::conversion(user, occurred_at, conversion);
                 iter.seek(key.bytes());
                 if iter.key() == Some(key.bytes()) {

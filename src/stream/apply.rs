@@ -147,7 +147,9 @@ impl<'a> Work<'_, 'a, '_, '_> {
             }
             cases.push(case);
         }
-        let Some(span) = Span::of(&cases, self.context.rules) else { return Ok(()) };
+        let Some(span) = Span::of(&cases, self.context.rules) else {
+            return Ok(());
+        };
         let mut stored = Stored::default();
         self.context.view.touchpoints(user, span.from, span.to, &mut stored)?;
         let mut before = decode_all(&stored, span.user_id)?;
@@ -185,7 +187,9 @@ impl<'a> Work<'_, 'a, '_, '_> {
         let mut late = late.to_vec();
         late.sort_unstable();
         self.counts.late += late.len() as u64;
-        let (Some(first), Some(last)) = (late.first(), late.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (late.first(), late.last()) else {
+            return Ok(());
+        };
         let lookback = self.context.rules.lookback_ms();
         let mut found = Stored::default();
         self.context.view.conversions(user, *first, last.saturating_add(lookback), &mut found)?;

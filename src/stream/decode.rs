@@ -34,11 +34,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that gets writers' schemas from there; without a registry, Avro is a fault.
     pub fn new(schemas: Option<Arc<dyn Schemas>>) -> Self {
-        Self {
-            schemas,
-            touchpoints: Plans::new(),
-            conversions: Plans::new(),
-        }
+        Self { schemas, touchpoints: Plans::new(), conversions: Plans::new() }
     }
 
     /// Reads a touchpoint. Blocks while a schema that was not seen before is asked for.
@@ -46,9 +42,7 @@ impl Decoder {
         match framing(value) {
             Framing::Json(json) => Ok(json::touchpoint(json)?),
             Framing::Avro { schema_id, datum } => {
-                let plan = self
-                    .touchpoints
-                    .plan(schema_id, self.schemas.as_deref(), TouchpointPlan::compile)?;
+                let plan = self.touchpoints.plan(schema_id, self.schemas.as_deref(), TouchpointPlan::compile)?;
                 Ok(plan.decode(datum)?)
             }
             Framing::Unknown(reason) => Err(Fault::new("value", reason).into()),
@@ -60,9 +54,7 @@ impl Decoder {
         match framing(value) {
             Framing::Json(json) => Ok(json::conversion(json)?),
             Framing::Avro { schema_id, datum } => {
-                let plan = self
-                    .conversions
-                    .plan(schema_id, self.schemas.as_deref(), ConversionPlan::compile)?;
+                let plan = self.conversions.plan(schema_id, self.schemas.as_deref(), ConversionPlan::compile)?;
                 Ok(plan.decode(datum)?)
             }
             Framing::Unknown(reason) => Err(Fault::new("value", reason).into()),
@@ -79,10 +71,7 @@ struct Plans<P> {
 
 impl<P> Plans<P> {
     fn new() -> Self {
-        Self {
-            last: None,
-            known: Generations::new(REMEMBERED),
-        }
+        Self { last: None, known: Generations::new(REMEMBERED) }
     }
 
     fn plan(
@@ -168,9 +157,7 @@ mod tests {
             assert_eq!(decoder.touchpoint(&framed).unwrap().check(), Ok(touchpoint));
             assert_eq!(decoder.touchpoint(json).unwrap().check(), Ok(touchpoint));
         }
-        let draft = decoder
-            .conversion(&[0, 0, 0, 0, 2, 2, b'c', 2, b'u', 2, 0, 0, 0, 0])
-            .unwrap();
+        let draft = decoder.conversion(&[0, 0, 0, 0, 2, 2, b'c', 2, b'u', 2, 0, 0, 0, 0]).unwrap();
         assert_eq!(draft.event_id.as_deref(), Some("c"));
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
@@ -189,32 +176,20 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 2);
         for _ in 0..2 {
             let failure = decoder.conversion(&[0, 0, 0, 0, 4, 0]).unwrap_err();
-            assert_eq!(
-                failure,
-                Failure::Unreachable("schema registry not reachable: connection refused".into())
-            );
+            assert_eq!(failure, Failure::Unreachable("schema registry not reachable: connection refused".into()));
         }
         assert_eq!(asked.load(Ordering::Relaxed), 4, "a silent registry is asked again");
-        assert_eq!(
-            bad(decoder.touchpoint(&[0, 0, 0, 0, 1, 2]).unwrap_err()),
-            "event_id: truncated"
-        );
+        assert_eq!(bad(decoder.touchpoint(&[0, 0, 0, 0, 1, 2]).unwrap_err()), "event_id: truncated");
     }
 
     #[test]
     fn what_is_neither_is_a_fault() {
         let mut decoder = Decoder::new(None);
         let fault = bad(decoder.touchpoint(&[0, 0, 0, 0, 1, 0]).unwrap_err());
-        assert_eq!(
-            fault,
-            "value: Avro, but no schema registry is configured (registry.url)"
-        );
+        assert_eq!(fault, "value: Avro, but no schema registry is configured (registry.url)");
         let fault = bad(decoder.conversion(b"hello").unwrap_err());
         assert_eq!(fault, "value: neither Confluent-framed Avro nor a JSON object");
-        assert_eq!(
-            bad(decoder.conversion(b"{\"kind\":1}").unwrap_err()),
-            "kind: a number where a string is asked"
-        );
+        assert_eq!(bad(decoder.conversion(b"{\"kind\":1}").unwrap_err()), "kind: a number where a string is asked");
         assert!(decoder.conversion(b" {}").is_ok());
     }
 }

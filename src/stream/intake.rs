@@ -112,7 +112,11 @@ impl Intake {
                 (None, Some(_)) if !self.is_behind(log, partition, Input::Touchpoints) => Input::Conversions,
                 (None, None) => break,
                 (one, _) if self.picks.is_empty() && self.has_starved(now) => {
-                    if one.is_some() { Input::Touchpoints } else { Input::Conversions }
+                    if one.is_some() {
+                        Input::Touchpoints
+                    } else {
+                        Input::Conversions
+                    }
                 }
                 _ => break,
             };

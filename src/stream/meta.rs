@@ -94,3 +94,20 @@ pub fn fingerprint(log: &LogIdentity) -> String {
     let text = format!("{}\n{}\n{}\n{}", log.cluster, log.topics.touchpoints, log.topics.conversions, log.partitions);
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Queries read a few of these fields by name, and must not import the stream to do so.
+    #[test]
+    fn queries_read_what_is_written() {
+        let topics = PerInput { touchpoints: "touchpoints".to_owned(), conversions: "conversions".to_owned() };
+        let log = LogIdentity { cluster: "c".into(), topics, partitions: 2 };
+        let mut meta = Meta::new(PerInput { touchpoints: 7, conversions: 3 }, log, &Rules::default());
+        (meta.as_of, meta.waiting) = (1_767_225_600_000, 5);
+        let read: crate::query::Applied = serde_json::from_slice(&meta.encode()).unwrap();
+        assert_eq!((read.applied, read.as_of, read.waiting), (meta.applied, meta.as_of, meta.waiting));
+        assert_eq!(Meta::decode(&meta.encode()), Ok(meta));
+    }
+}

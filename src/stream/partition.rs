@@ -67,7 +67,13 @@ pub struct Owned {
 
 impl Owned {
     /// Opens the state of an assigned partition. `log` must be the log it is assigned from.
-    pub fn open(shared: &store::Shared, dir: &Path, number: u32, log: LogIdentity, engine: &Engine) -> Result<Self, Error> {
+    pub fn open(
+        shared: &store::Shared,
+        dir: &Path,
+        number: u32,
+        log: LogIdentity,
+        engine: &Engine,
+    ) -> Result<Self, Error> {
         let store = Arc::new(store::Partition::open(shared, dir)?);
         Ok(Self {
             number,
@@ -114,8 +120,13 @@ impl Owned {
         let meta = stored.as_deref().map(Meta::decode).transpose().map_err(|why| {
             Error::Refused(format!("partition {}: the state's account cannot be read: {why}", self.number))
         })?;
-        let evidence =
-            Evidence { meta: meta.as_ref(), committed: &committed, bounds: &bounds, log: &self.log, rules: &engine.rules };
+        let evidence = Evidence {
+            meta: meta.as_ref(),
+            committed: &committed,
+            bounds: &bounds,
+            log: &self.log,
+            rules: &engine.rules,
+        };
         let plan = match taking::judge(&evidence) {
             Ok(plan) => plan,
             Err(refusal @ Refusal::OffsetsMissing { .. }) if self.may_yet_come(now) => {
@@ -132,7 +143,9 @@ impl Owned {
     }
 
     fn may_yet_come(&mut self, now: Millis) -> bool {
-        let Phase::Taking { missing_since } = &mut self.phase else { return false };
+        let Phase::Taking { missing_since } = &mut self.phase else {
+            return false;
+        };
         now - *missing_since.get_or_insert(now) < OFFSETS_PATIENCE
     }
 
@@ -188,16 +201,22 @@ impl Owned {
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
         self.read(log, limit)?;
-        let Phase::Replaying(replay) = &mut self.phase else { return Ok(false) };
+        let Phase::Replaying(replay) = &mut self.phase else {
+            return Ok(false);
+        };
         let skip = std::mem::take(&mut replay.skip);
         let prepared = self.prepare(log, engine, limit, now, Mode::Replay(&skip), observer)?;
-        let Phase::Replaying(replay) = &mut self.phase else { return Ok(false) };
+        let Phase::Replaying(replay) = &mut self.phase else {
+            return Ok(false);
+        };
         replay.skip = skip;
         if prepared {
             replay.replayed += self.prepared.taken as u64;
             self.write(log, true, observer)?;
         }
-        let Phase::Replaying(replay) = &self.phase else { return Ok(true) };
+        let Phase::Replaying(replay) = &self.phase else {
+            return Ok(true);
+        };
         let left = self.left(replay);
         if left > 0 || self.intake.is_unproved() {
             observer.notice(Moment::Replaying { partition: self.number, left });
@@ -319,12 +338,7 @@ impl Owned {
 
     /// Writes the prepared batch, with the offsets it covers, and moves on. Called when its transaction has committed,
     /// or when it is a replay.
-    pub fn write(
-        &mut self,
-        log: &impl TopicLog,
-        suppressed: bool,
-        observer: &mut impl Observer,
-    ) -> Result<(), Error> {
+    pub fn write(&mut self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) -> Result<(), Error> {
         let meta = self.prepared.advance(&self.meta, &self.intake);
         self.prepared.batch.set_meta(&meta.encode());
         self.store.write(&mut self.prepared.batch)?;

@@ -20,8 +20,13 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 5] =
-        [Self::NoReplayBarrier, Self::WriteBeforeCommit, Self::SuppressionOff, Self::LastWriteWins, Self::OffsetsLeftOut];
+    pub const ALL: [Self; 5] = [
+        Self::NoReplayBarrier,
+        Self::WriteBeforeCommit,
+        Self::SuppressionOff,
+        Self::LastWriteWins,
+        Self::OffsetsLeftOut,
+    ];
 }
 
 /// The bug that was planted, if any.

@@ -138,7 +138,9 @@ impl Prepared {
         mode: Mode<'_>,
     ) -> Result<(), Trouble> {
         for (index, pick) in source.intake.picks().iter().take(count).enumerate() {
-            let Some(record) = source.intake.record(*pick) else { break };
+            let Some(record) = source.intake.record(*pick) else {
+                break;
+            };
             let skipped = matches!(mode, Mode::Replay(skip) if skip.contains(&(record.head.input, record.head.offset)));
             match if skipped { Ok(()) } else { self.stage_record(&mut engine.decoder, &record) } {
                 Ok(()) => {}
@@ -227,7 +229,7 @@ impl Prepared {
         &mut self,
         engine: &Engine,
         source: &Source<'_, '_>,
-        produce: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), crate::topics::Error>,
+        produce: &mut Produce<'_>,
     ) -> Result<(), apply::Error> {
         let mut record = Vec::new();
         let context = source.context(engine, &self.overlay);
@@ -279,6 +281,9 @@ impl Prepared {
         }
     }
 }
+
+/// Takes a row's key, and its value unless it deletes.
+pub type Produce<'p> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), crate::topics::Error> + 'p;
 
 /// Where a batch comes from.
 pub struct Source<'a, 'v> {

@@ -94,7 +94,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherLog { found, here } => {
-                write!(f, "the state belongs to another log ({found}, here {here}); point it to its own cluster and topics, or {ANEW}")
+                write!(
+                    f,
+                    "the state belongs to another log ({found}, here {here}); point it to its own cluster and topics, or {ANEW}"
+                )
             }
             Self::OtherRules { found, here } => {
                 write!(f, "the rows were made by other rules ({found}; now {here}); restore those rules, or {ANEW}")

@@ -261,9 +261,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         for owned in &mut self.owned {
             let outcome = match owned.phase {
                 Phase::Live => Ok(false),
-                Phase::Taking { .. } => {
-                    owned.take(&mut self.log, &self.engine, now, &mut self.observer).map(|()| true)
-                }
+                Phase::Taking { .. } => owned.take(&mut self.log, &self.engine, now, &mut self.observer).map(|()| true),
                 Phase::Replaying(_) => {
                     owned.replay(&mut self.log, &mut self.engine, self.options.batch, now, &mut self.observer)
                 }
@@ -343,11 +341,15 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         for index in which {
             offsets.extend(self.owned.get(*index).map(|owned| owned.offsets(&self.engine)));
         }
-        let Some(first) = offsets.pop() else { return Ok((topics::Receipt::default(), 0)) };
+        let Some(first) = offsets.pop() else {
+            return Ok((topics::Receipt::default(), 0));
+        };
         self.log.begin()?;
         let mut records = 0;
         for index in which {
-            let Some(owned) = self.owned.get_mut(*index) else { continue };
+            let Some(owned) = self.owned.get_mut(*index) else {
+                continue;
+            };
             match owned.produce(&mut self.log, &self.engine, self.options.dead_letter_bytes) {
                 Ok(produced) => records += produced,
                 Err(error) => {
@@ -362,7 +364,9 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
     fn write(&mut self, which: &[usize], receipt: &topics::Receipt) -> Result<(), Error> {
         let now = (self.parts.clock)();
         for index in which {
-            let Some(owned) = self.owned.get_mut(*index) else { continue };
+            let Some(owned) = self.owned.get_mut(*index) else {
+                continue;
+            };
             let next = receipt.dead_letters_next.iter().find(|(partition, _)| *partition == owned.number);
             owned.committed(next.map(|(_, next)| *next), now);
             if owned.prepared.taken > 0 {

@@ -65,11 +65,7 @@ pub struct ReplayFinished {
 impl ReplayFinished {
     /// Log line; the metric counts batch by batch, in [`BatchCommitted`].
     pub fn emit(self, _metrics: &Metrics) {
-        info!(
-            partition = self.partition,
-            records = self.records,
-            "replay finished, partition is live"
-        );
+        info!(partition = self.partition, records = self.records, "replay finished, partition is live");
     }
 }
 
@@ -156,11 +152,7 @@ impl TransactionCommitted {
         traces::transaction(self.took, self.records);
         metrics.stream.committed.inc();
         metrics.stream.transaction_seconds.observe(self.took.as_secs_f64());
-        debug!(
-            records = self.records,
-            seconds = self.took.as_secs_f64(),
-            "transaction committed"
-        );
+        debug!(records = self.records, seconds = self.took.as_secs_f64(), "transaction committed");
     }
 }
 
@@ -175,10 +167,7 @@ impl TransactionAborted<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.aborted.inc();
-        warn!(
-            reason = self.reason,
-            "transaction aborted, its records are processed again"
-        );
+        warn!(reason = self.reason, "transaction aborted, its records are processed again");
     }
 }
 
@@ -193,10 +182,7 @@ impl TransactionUnknown<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.unknown.inc();
-        warn!(
-            reason = self.reason,
-            "outcome of the transaction unknown, asking the committed offsets"
-        );
+        warn!(reason = self.reason, "outcome of the transaction unknown, asking the committed offsets");
     }
 }
 
@@ -264,11 +250,7 @@ impl PanicCaught {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.panics.inc();
-        error!(
-            partition = self.partition,
-            records = self.records,
-            "panic while applying a batch; this is a bug"
-        );
+        error!(partition = self.partition, records = self.records, "panic while applying a batch; this is a bug");
     }
 }
 
@@ -363,26 +345,15 @@ mod tests {
             upserts: 55,
             deletes: 5,
             set_aside: 2,
-            conflicts: Conflicts {
-                touchpoints: 1,
-                ..Conflicts::default()
-            },
+            conflicts: Conflicts { touchpoints: 1, ..Conflicts::default() },
             duplicates: 6,
             late: 7,
             misplaced: 4,
             suppressed: false,
         };
         batch.emit(&metrics);
-        BatchCommitted {
-            suppressed: true,
-            ..batch
-        }
-        .emit(&metrics);
-        TransactionCommitted {
-            took: Duration::from_millis(7),
-            records: 60,
-        }
-        .emit(&metrics);
+        BatchCommitted { suppressed: true, ..batch }.emit(&metrics);
+        TransactionCommitted { took: Duration::from_millis(7), records: 60 }.emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_records_read_total{topic=\"touchpoints\"} 90",
@@ -412,21 +383,10 @@ mod tests {
         Fenced { reason }.emit(&metrics);
         RegistryUnreachable { reason }.emit(&metrics);
         LogUnreachable { reason }.emit(&metrics);
-        PanicCaught {
-            partition: 0,
-            records: 9,
-        }
-        .emit(&metrics);
+        PanicCaught { partition: 0, records: 9 }.emit(&metrics);
         StateRefused { partition: 0, reason }.emit(&metrics);
         FatalError { reason }.emit(&metrics);
-        RecordSetAside {
-            topic: "conversions",
-            partition: 0,
-            offset: 9,
-            field: "kind",
-            reason,
-        }
-        .emit(&metrics);
+        RecordSetAside { topic: "conversions", partition: 0, offset: 9, field: "kind", reason }.emit(&metrics);
         let text = metrics.render(&Health::default()).unwrap();
         for line in [
             "tributary_transactions_total{outcome=\"aborted\"} 1",

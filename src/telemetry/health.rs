@@ -39,12 +39,7 @@ pub struct Reason {
 
 impl Reason {
     fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            partition: None,
-            records_left: None,
-        }
+        Self { code, detail: detail.into(), partition: None, records_left: None }
     }
 }
 
@@ -156,13 +151,7 @@ impl Health {
         self.inner()
             .partitions
             .values()
-            .map(|s| {
-                if let PartitionState::Replaying { left } = s {
-                    *left
-                } else {
-                    0
-                }
-            })
+            .map(|s| if let PartitionState::Replaying { left } = s { *left } else { 0 })
             .sum()
     }
 
@@ -173,10 +162,7 @@ impl Health {
         let stuck = inner.workers.iter().filter_map(|worker| {
             let silent = worker.silent();
             (silent > self.stuck_after).then(|| {
-                Reason::new(
-                    "worker_stuck",
-                    format!("{} has not come round for {} s", worker.name, silent.as_secs()),
-                )
+                Reason::new("worker_stuck", format!("{} has not come round for {} s", worker.name, silent.as_secs()))
             })
         });
         fatal.chain(stuck).collect()
@@ -194,27 +180,15 @@ impl Health {
             Dependency::Registry => Reason::new("registry_unreachable", reason),
         }));
         if inner.partitions.is_empty() {
-            reasons.push(Reason::new(
-                "no_partition",
-                "no partition is assigned to this instance yet",
-            ));
+            reasons.push(Reason::new("no_partition", "no partition is assigned to this instance yet"));
         }
-        reasons.extend(
-            inner
-                .partitions
-                .iter()
-                .filter_map(|(partition, state)| partition_reason(*partition, *state)),
-        );
+        reasons.extend(inner.partitions.iter().filter_map(|(partition, state)| partition_reason(*partition, *state)));
         reasons
     }
 
     /// Why the process has not started yet; empty once it has, whatever happens later.
     pub fn not_started(&self) -> Vec<Reason> {
-        if self.started.load(Ordering::Acquire) {
-            Vec::new()
-        } else {
-            self.not_ready()
-        }
+        if self.started.load(Ordering::Acquire) { Vec::new() } else { self.not_ready() }
     }
 }
 
@@ -223,18 +197,12 @@ fn partition_reason(partition: u32, state: PartitionState) -> Option<Reason> {
         PartitionState::Live => None,
         PartitionState::Restoring => Some(Reason {
             partition: Some(partition),
-            ..Reason::new(
-                "restoring",
-                format!("the state of partition {partition} is being opened"),
-            )
+            ..Reason::new("restoring", format!("the state of partition {partition} is being opened"))
         }),
         PartitionState::Replaying { left } => Some(Reason {
             partition: Some(partition),
             records_left: Some(left),
-            ..Reason::new(
-                "replaying",
-                format!("{left} records of partition {partition} are left to be applied again"),
-            )
+            ..Reason::new("replaying", format!("{left} records of partition {partition} are left to be applied again"))
         }),
     }
 }
@@ -271,9 +239,7 @@ impl Heartbeat {
         if self.calls.load(Ordering::Relaxed) > 0 {
             return Duration::ZERO;
         }
-        self.born
-            .elapsed()
-            .saturating_sub(Duration::from_millis(self.ticked_ms.load(Ordering::Relaxed)))
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.ticked_ms.load(Ordering::Relaxed)))
     }
 }
 
@@ -309,11 +275,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(codes(&health.not_alive()), Vec::<&str>::new());
         drop(call);
-        assert_eq!(
-            codes(&health.not_alive()),
-            Vec::<&str>::new(),
-            "coming back from a call is a tick"
-        );
+        assert_eq!(codes(&health.not_alive()), Vec::<&str>::new(), "coming back from a call is a tick");
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(codes(&health.not_alive()), ["worker_stuck"]);
         worker.tick();

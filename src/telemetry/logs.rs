@@ -69,10 +69,7 @@ impl Guard {
 /// Starts logging (and tracing where an endpoint is set) for the whole process, once.
 pub fn start(settings: &Settings) -> Result<Guard, Error> {
     let (layers, provider) = layers(settings, std::io::stderr, std::io::stderr().is_terminal())?;
-    Registry::default()
-        .with(layers)
-        .try_init()
-        .map_err(|_| Error::Started)?;
+    Registry::default().with(layers).try_init().map_err(|_| Error::Started)?;
     Ok(Guard { provider })
 }
 
@@ -86,12 +83,7 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match settings.format {
         Format::Text => lines.with_ansi(colours).with_target(false).with_filter(filter).boxed(),
-        Format::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_filter(filter)
-            .boxed(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(false).with_filter(filter).boxed(),
     };
     let mut layers = vec![lines];
     let provider = match &settings.otlp_endpoint {
@@ -136,21 +128,14 @@ mod tests {
 
     #[test]
     fn json_lines_parse_and_the_filter_holds() {
-        let settings = Settings {
-            format: Format::Json,
-            filter: "warn".into(),
-            ..Settings::default()
-        };
+        let settings = Settings { format: Format::Json, filter: "warn".into(), ..Settings::default() };
         let text = lines_of(&settings, || {
             tracing::info!("not this");
             tracing::warn!(partition = 3, "this\nwith a break");
         });
         assert_eq!(text.lines().count(), 1, "{text}");
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(
-            (&line["partition"], &line["message"]),
-            (&3.into(), &"this\nwith a break".into())
-        );
+        assert_eq!((&line["partition"], &line["message"]), (&3.into(), &"this\nwith a break".into()));
     }
 
     #[test]
@@ -161,10 +146,7 @@ mod tests {
 
     #[test]
     fn a_bad_filter_names_its_setting() {
-        let settings = Settings {
-            filter: "tributary=loud".into(),
-            ..Settings::default()
-        };
+        let settings = Settings { filter: "tributary=loud".into(), ..Settings::default() };
         let error = layers(&settings, std::io::sink, false).err().unwrap().to_string();
         assert!(error.starts_with("telemetry.log_filter: "), "{error}");
     }

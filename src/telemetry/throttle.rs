@@ -20,14 +20,7 @@ struct Window {
 impl Throttle {
     /// At most `limit` a second.
     pub(super) fn new(limit: u32) -> Self {
-        Self {
-            limit,
-            window: Mutex::new(Window {
-                began: Instant::now(),
-                passed: 0,
-                held: 0,
-            }),
-        }
+        Self { limit, window: Mutex::new(Window { began: Instant::now(), passed: 0, held: 0 }) }
     }
 
     /// Whether one more may pass now; if so, how many were held back since the last that passed.

@@ -25,9 +25,7 @@ pub(super) fn layer(
     instance: &str,
 ) -> Result<(Box<dyn Layer<Registry> + Send + Sync>, SdkTracerProvider), Error> {
     if !(0.0..=1.0).contains(&ratio) {
-        return Err(Error::Exporter(format!(
-            "the share of traces kept is {ratio}, not between 0 and 1"
-        )));
+        return Err(Error::Exporter(format!("the share of traces kept is {ratio}, not between 0 and 1")));
     }
     let exporter = SpanExporter::builder()
         .with_http()
@@ -46,10 +44,7 @@ pub(super) fn layer(
         .build();
     global::set_tracer_provider(provider.clone());
     let ours = Targets::new().with_target("tributary", LevelFilter::INFO);
-    let layer = tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer("tributary"))
-        .with_filter(ours)
-        .boxed();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tributary")).with_filter(ours).boxed();
     Ok((layer, provider))
 }
 
@@ -68,10 +63,7 @@ pub(super) fn transaction(took: Duration, records: u64) {
     let mut span = global::tracer("tributary")
         .span_builder("transaction")
         .with_start_time(ended.checked_sub(took).unwrap_or(ended))
-        .with_attributes([KeyValue::new(
-            "tributary.records",
-            i64::try_from(records).unwrap_or(i64::MAX),
-        )])
+        .with_attributes([KeyValue::new("tributary.records", i64::try_from(records).unwrap_or(i64::MAX))])
         .start(&global::tracer("tributary"));
     span.end_with_timestamp(ended);
 }
@@ -99,9 +91,7 @@ mod tests {
                     _ => break,
                 }
             }
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
             got
         });
         (address, taken)
@@ -119,10 +109,7 @@ mod tests {
         stop(&provider);
         let got = String::from_utf8_lossy(&taken.join().unwrap()).into_owned();
         assert!(got.starts_with("POST /v1/traces"), "{got}");
-        assert!(
-            got.contains("transaction") && got.contains("tributary.records") && got.contains("request"),
-            "{got}"
-        );
+        assert!(got.contains("transaction") && got.contains("tributary.records") && got.contains("request"), "{got}");
     }
 
     #[test]

@@ -56,18 +56,12 @@ pub struct PerInput<T> {
 impl<T> PerInput<T> {
     /// The value that `make` gives for each input.
     pub fn from_fn(mut make: impl FnMut(Input) -> T) -> Self {
-        Self {
-            touchpoints: make(Input::Touchpoints),
-            conversions: make(Input::Conversions),
-        }
+        Self { touchpoints: make(Input::Touchpoints), conversions: make(Input::Conversions) }
     }
 
     /// As [`Self::from_fn`], stopping at the first error.
     pub fn try_from_fn<E>(mut make: impl FnMut(Input) -> Result<T, E>) -> Result<Self, E> {
-        Ok(Self {
-            touchpoints: make(Input::Touchpoints)?,
-            conversions: make(Input::Conversions)?,
-        })
+        Ok(Self { touchpoints: make(Input::Touchpoints)?, conversions: make(Input::Conversions)? })
     }
 
     /// The value of one input.

@@ -32,11 +32,7 @@ mod tests {
         assert_eq!(of(both.into_iter()), Some((Input::Conversions, 42)));
         assert_eq!(of(both.into_iter().take(2)), None);
         let again: [(&str, &[u8]); 2] = [(TOPIC, b"touchpoints"), (OFFSET, b"7")];
-        assert_eq!(
-            of(both.into_iter().chain(again)),
-            Some((Input::Conversions, 42)),
-            "sent in again"
-        );
+        assert_eq!(of(both.into_iter().chain(again)), Some((Input::Conversions, 42)), "sent in again");
         let unknown: [(&str, &[u8]); 2] = [(TOPIC, b"clicks"), (OFFSET, b"42")];
         assert_eq!(of(unknown.into_iter()), None);
     }

@@ -58,13 +58,7 @@ impl Records {
             }
         }
         let headers = u32::try_from(self.bytes.len() - before).unwrap_or(u32::MAX);
-        self.entries.push(Entry {
-            head,
-            start,
-            key,
-            value,
-            headers,
-        });
+        self.entries.push(Entry { head, start, key, value, headers });
     }
 
     /// Appends a record of another batch.
@@ -73,13 +67,7 @@ impl Records {
         let key = record.key.map(|bytes| self.append(bytes));
         let value = record.value.map(|bytes| self.append(bytes));
         let headers = self.append(record.headers);
-        self.entries.push(Entry {
-            head: record.head,
-            start,
-            key,
-            value,
-            headers,
-        });
+        self.entries.push(Entry { head: record.head, start, key, value, headers });
     }
 
     fn append(&mut self, bytes: &[u8]) -> u32 {
@@ -117,12 +105,7 @@ impl Records {
         let (key, rest) = cut(rest, entry.key.unwrap_or(0));
         let (value, rest) = cut(rest, entry.value.unwrap_or(0));
         let (headers, _) = cut(rest, entry.headers);
-        Record {
-            head: entry.head,
-            key: entry.key.map(|_| key),
-            value: entry.value.map(|_| value),
-            headers,
-        }
+        Record { head: entry.head, key: entry.key.map(|_| key), value: entry.value.map(|_| value), headers }
     }
 
     /// Forgets all records and keeps the room, except what one giant batch took.

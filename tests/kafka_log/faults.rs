@@ -40,10 +40,7 @@ fn a_slow_commit_gets_its_answer_and_its_producer_is_replaced() {
     assert_eq!(worker.log.renewals(), 0, "the other producer was not slow");
     commit(&mut worker, 7, Duration::ZERO);
     assert_eq!(worker.log.renewals(), 1);
-    let values: Vec<String> = rows(&settings, Output::Attributions)
-        .into_iter()
-        .map(|(_, value)| value)
-        .collect();
+    let values: Vec<String> = rows(&settings, Output::Attributions).into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, (1..=7).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
@@ -77,9 +74,7 @@ fn a_broker_that_is_away_is_told_of_and_found_again() {
     let reach = worker.log.reach();
     assert_eq!(reach.trouble(), None);
     broker.act("kill9");
-    let error = eventually("an error", Duration::from_secs(20), || {
-        worker.try_take(Duration::from_millis(100)).err()
-    });
+    let error = eventually("an error", Duration::from_secs(20), || worker.try_take(Duration::from_millis(100)).err());
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     assert!(reach.trouble().is_some());
     let error = worker.log.committed(0).unwrap_err();
@@ -113,10 +108,7 @@ fn a_session_that_ends_while_no_broker_answers_is_joined_again() {
     thread::sleep(Duration::from_secs(1));
     append(&settings, Input::Touchpoints, 1, 10);
     eventually("records of a partition taken again", Duration::from_secs(60), || {
-        match worker
-            .try_take(Duration::from_millis(20))
-            .and_then(|()| worker.answer_some(100))
-        {
+        match worker.try_take(Duration::from_millis(20)).and_then(|()| worker.answer_some(100)) {
             Ok(()) | Err(Error::Unreachable(_) | Error::Fenced(_) | Error::Aborted(_)) => {}
             Err(error) => panic!("{error:?}"),
         }
@@ -135,9 +127,8 @@ fn settle(worker: &mut Worker, error: &Error) {
             }
             let partitions: Vec<u32> = worker.next.keys().copied().collect();
             for partition in partitions {
-                let committed = eventually("committed offsets", Duration::from_secs(60), || {
-                    worker.log.committed(partition).ok()
-                });
+                let committed =
+                    eventually("committed offsets", Duration::from_secs(60), || worker.log.committed(partition).ok());
                 let next = PerInput::from_fn(|input| committed.get(input).as_ref().map_or(0, |at| at.next));
                 if worker.log.seek(partition, next).is_ok() {
                     worker.next.insert(partition, next);
@@ -192,10 +183,7 @@ fn every_record_is_answered_once_over_a_broker_that_is_killed_again_and_again() 
     for row in &rows {
         *count.entry(row).or_default() += 1;
     }
-    assert!(
-        count.values().all(|count| *count == 4),
-        "each was appended four times: {errors:?}"
-    );
+    assert!(count.values().all(|count| *count == 4), "each was appended four times: {errors:?}");
     assert_eq!(rows.len(), appended, "{errors:?}");
 }
 

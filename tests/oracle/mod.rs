@@ -36,14 +36,7 @@ fn touchpoint_fields(t: &Touchpoint<'_>) -> Vec<Field> {
 }
 
 fn conversion_fields(c: &Conversion<'_>) -> Vec<Field> {
-    let Conversion {
-        event_id,
-        user_id,
-        occurred_at,
-        kind,
-        value_micros,
-        currency,
-    } = c;
+    let Conversion { event_id, user_id, occurred_at, kind, value_micros, currency } = c;
     vec![
         text(Some(event_id)),
         text(Some(user_id)),
@@ -116,19 +109,13 @@ fn conversion_lines(
     lines: &mut Lines,
 ) {
     let mut said: BTreeMap<&str, Adjustment<'_>> = BTreeMap::new();
-    for a in adjustments
-        .iter()
-        .filter(|a| a.user_id == conversion.user_id && a.adjusts == conversion.event_id)
-    {
+    for a in adjustments.iter().filter(|a| a.user_id == conversion.user_id && a.adjusts == conversion.event_id) {
         let kept = said.entry(a.event_id).or_insert(*a);
         if adjustment_fields(a) > adjustment_fields(kept) {
             *kept = *a;
         }
     }
-    let last = said
-        .values()
-        .map(|a| ((a.occurred_at, a.event_id.as_bytes()), *a))
-        .max_by_key(|(when, _)| *when);
+    let last = said.values().map(|a| ((a.occurred_at, a.event_id.as_bytes()), *a)).max_by_key(|(when, _)| *when);
     let (value, currency) = match last {
         None => (conversion.value_micros.unwrap_or(0), conversion.currency),
         Some((_, a)) => match a.value_micros {
@@ -177,12 +164,7 @@ fn conversion_lines(
     };
     for model in rules.models() {
         let key = |touchpoint: &str| {
-            (
-                conversion.user_id.to_owned(),
-                conversion.event_id.to_owned(),
-                model.name(),
-                touchpoint.to_owned(),
-            )
+            (conversion.user_id.to_owned(), conversion.event_id.to_owned(), model.name(), touchpoint.to_owned())
         };
         if path.is_empty() {
             lines.insert(key(""), base.clone());
@@ -247,11 +229,8 @@ fn fractions(model: Model, path: &[&Touchpoint<'_>], rules: &Rules) -> Vec<(i128
 pub fn shares(total: i64, parts: &[(i128, i128)]) -> Vec<i64> {
     let total = i128::from(total);
     let mut shares: Vec<i128> = parts.iter().map(|(num, den)| total * num / den).collect();
-    let mut remainders: Vec<(usize, i128, i128)> = parts
-        .iter()
-        .enumerate()
-        .map(|(i, (num, den))| (i, (total * num) % den, *den))
-        .collect();
+    let mut remainders: Vec<(usize, i128, i128)> =
+        parts.iter().enumerate().map(|(i, (num, den))| (i, (total * num) % den, *den)).collect();
     let mut left = total - shares.iter().sum::<i128>();
     while left > 0 {
         let mut best = 0;

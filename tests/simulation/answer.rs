@@ -136,7 +136,13 @@ impl Answer {
 }
 
 impl User {
-    fn credit(&mut self, (rules, format): (&Rules, RowFormat), scratch: &mut Scratch, into: &mut Rows, news: &mut News) {
+    fn credit(
+        &mut self,
+        (rules, format): (&Rules, RowFormat),
+        scratch: &mut Scratch,
+        into: &mut Rows,
+        news: &mut News,
+    ) {
         let mut journey: Vec<_> = self.touches.values().map(Touch::core).collect();
         journey.sort_by_key(|touch| (touch.occurred_at, touch.event_id.as_bytes()));
         for order in self.conversions.values() {

@@ -8,8 +8,8 @@ use tributary::core::Model;
 use tributary::core::event::{END_TIME, MIN_TIME};
 use tributary::store::{self, BUCKET_MS, Dimension};
 use tributary::stream::meta::Meta;
-use tributary::topics::embedded::Topic;
 use tributary::topics::Input;
+use tributary::topics::embedded::Topic;
 
 use crate::answer::{Rows, Sums};
 use crate::events::Meaning;
@@ -19,9 +19,13 @@ use crate::stage::{Scene, Stage};
 /// The rollups of a state are the sums of the rows, and its own account is right, where it has applied all that is
 /// committed.
 pub fn state(stage: &mut Stage, partitions: &store::Partitions, partition: u32) -> Result<(), String> {
-    let Some(open) = partitions.get(partition) else { return Ok(()) };
+    let Some(open) = partitions.get(partition) else {
+        return Ok(());
+    };
     let view = open.view();
-    let Some(meta) = view.meta().unwrap() else { return Ok(()) };
+    let Some(meta) = view.meta().unwrap() else {
+        return Ok(());
+    };
     let meta = Meta::decode(&meta).unwrap();
     let book = stage.ledger.book_mut(partition);
     if meta.applied != book.committed {
@@ -54,7 +58,10 @@ pub fn state(stage: &mut Stage, partitions: &store::Partitions, partition: u32) 
     }
     if meta.waiting != book.answer.waiting() {
         let expected = book.answer.waiting();
-        return Err(format!("partition {partition}: {} adjustments wait by the state, in truth {expected}", meta.waiting));
+        return Err(format!(
+            "partition {partition}: {} adjustments wait by the state, in truth {expected}",
+            meta.waiting
+        ));
     }
     let written = |input| book.written.get(input)[..*meta.applied.get(input) as usize].iter();
     let newest = Input::ALL.into_iter().flat_map(written).map(|record| record.logged_at).max().unwrap_or(0);

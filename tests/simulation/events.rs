@@ -296,7 +296,10 @@ fn money(dice: &mut Dice) -> (Option<i64>, Option<String>) {
 fn write(dice: &mut Dice, meaning: Meaning, logged_at: Millis) -> Written {
     let mut fields: Vec<(&str, Option<serde_json::Value>)> = Vec::new();
     let money = |value: &str, amount: Option<i64>, currency: &Option<String>| {
-        vec![(value.to_owned(), amount.map(|amount| json!(amount))), ("currency".to_owned(), currency.clone().map(Into::into))]
+        vec![
+            (value.to_owned(), amount.map(|amount| json!(amount))),
+            ("currency".to_owned(), currency.clone().map(Into::into)),
+        ]
     };
     let (input, more) = match &meaning {
         Meaning::Touch(touch) => {

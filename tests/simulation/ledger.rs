@@ -85,7 +85,8 @@ impl Ledger {
                 return Err(format!("partition {partition} stands twice in one commit"));
             }
             let book = &mut self.books[partition as usize];
-            let entry = book.enter(&self.broker, of_partition).map_err(|what| format!("partition {partition}: {what}"))?;
+            let entry =
+                book.enter(&self.broker, of_partition).map_err(|what| format!("partition {partition}: {what}"))?;
             all.rows += entry.rows;
             all.letters += entry.letters;
             all.moved += entry.moved;
@@ -234,8 +235,14 @@ pub fn differences(expected: &Rows, found: &Rows) -> String {
     let keys: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
     let differing = keys.into_iter().filter(|key| expected.get(*key) != found.get(*key));
     for key in differing.take(3) {
-        let show = |rows: &Rows| rows.get(key).map_or("none".into(), |value| String::from_utf8_lossy(value).into_owned());
-        text += &format!("\n  {}\n    expected {}\n    found    {}", String::from_utf8_lossy(key), show(expected), show(found));
+        let show =
+            |rows: &Rows| rows.get(key).map_or("none".into(), |value| String::from_utf8_lossy(value).into_owned());
+        text += &format!(
+            "\n  {}\n    expected {}\n    found    {}",
+            String::from_utf8_lossy(key),
+            show(expected),
+            show(found)
+        );
     }
     text
 }

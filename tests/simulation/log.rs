@@ -8,8 +8,8 @@ use std::time::Duration;
 use tributary::store;
 use tributary::topics::embedded::Member;
 use tributary::topics::{
-    Assignment, Bounds, Committed, Error, Input, Limit, LogIdentity, Offset, Offsets, Outgoing, Output, PerInput, Receipt,
-    Records, TopicLog,
+    Assignment, Bounds, Committed, Error, Input, Limit, LogIdentity, Offset, Offsets, Outgoing, Output, PerInput,
+    Receipt, Records, TopicLog,
 };
 
 use crate::plan::Faults;
@@ -143,7 +143,10 @@ impl SimLog {
                 match stage.ledger.commit(offsets) {
                     Err(what) => stage.violate(what),
                     Ok(entry) => {
-                        stage.say(self.who, format!("commits {} {} rows {} letters", text.join(" "), entry.rows, entry.letters));
+                        stage.say(
+                            self.who,
+                            format!("commits {} {} rows {} letters", text.join(" "), entry.rows, entry.letters),
+                        );
                         let giant = self.is_giant(offsets);
                         self.life.unwritten.set(entry.partitions);
                         let met = [

@@ -55,7 +55,9 @@ fn quiet() {
 
 /// `TRIBUTARY_SEEDS`: how many, or `from..to`.
 fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var("TRIBUTARY_SEEDS") else { return 0..SEEDS };
+    let Ok(text) = std::env::var("TRIBUTARY_SEEDS") else {
+        return 0..SEEDS;
+    };
     let number = |text: &str| -> u64 { text.trim().parse().expect("TRIBUTARY_SEEDS is a number or from..to") };
     match text.split_once("..") {
         Some((from, to)) => number(from)..number(to),
@@ -102,7 +104,11 @@ fn every_seed_ends_at_the_batch_answer_and_every_situation_comes_about() {
     let (summaries, failures) = run_all(seeds.clone(), Planted::default(), SHOWN);
     let took = began.elapsed().as_secs_f64();
     let records: usize = summaries.iter().map(|summary| summary.records).sum();
-    println!("{} seeds, {records} records in {took:.1} s: {:.0} seeds/s", summaries.len(), summaries.len() as f64 / took);
+    println!(
+        "{} seeds, {records} records in {took:.1} s: {:.0} seeds/s",
+        summaries.len(),
+        summaries.len() as f64 / took
+    );
     let mut missing = Vec::new();
     for situation in Situation::ALL {
         let count = summaries.iter().filter(|summary| summary.met.has(*situation)).count();

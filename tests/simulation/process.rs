@@ -107,7 +107,9 @@ impl Process {
 
     /// Lets a worker take a turn.
     pub fn turn(&mut self, number: usize) -> Turned {
-        let Some(Running { worker, life }) = self.workers.get_mut(number) else { return Turned::On(Vec::new()) };
+        let Some(Running { worker, life }) = self.workers.get_mut(number) else {
+            return Turned::On(Vec::new());
+        };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.turn(Duration::ZERO)));
         match outcome {
             _ if life.dead.get() => {
@@ -124,7 +126,9 @@ impl Process {
             }
         }
         self.scene.borrow_mut().never_ahead(&self.partitions);
-        let Some(Running { life, .. }) = self.workers.get(number) else { return Turned::Died };
+        let Some(Running { life, .. }) = self.workers.get(number) else {
+            return Turned::Died;
+        };
         // The engine only starts a flush; whether it has ended when the process dies must not be left to chance.
         for partition in life.flushed.take() {
             if let Some(open) = self.partitions.get(partition) {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tributary::core::Millis;
-use tributary::stream::meta::Meta;
 use tributary::store;
+use tributary::stream::meta::Meta;
 use tributary::topics::embedded::Broker;
 use tributary::topics::{Input, Offset, PerInput};
 

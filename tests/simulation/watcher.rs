@@ -105,7 +105,9 @@ impl Watcher {
     fn live(&mut self, partition: u32, replayed: u64) {
         self.say(format!("p{partition}: live, {replayed} replayed"));
         self.life.went_live.borrow_mut().push(partition);
-        let Some(replay) = self.replays.remove(&partition) else { return };
+        let Some(replay) = self.replays.remove(&partition) else {
+            return;
+        };
         let met = [
             (Situation::ReplayOfBoth, replay.records.touchpoints > 0 && replay.records.conversions > 0),
             (Situation::ReplayInSteps, replay.batches > 1),

@@ -132,7 +132,9 @@ pub fn spoil(dice: &mut Dice, written: &mut Written) -> &'static str {
 
 /// The object with another value of one field.
 fn with(text: &str, name: &str, spelled: &str) -> Vec<u8> {
-    let Value::Object(mut fields) = serde_json::from_str(text).unwrap() else { return Vec::new() };
+    let Value::Object(mut fields) = serde_json::from_str(text).unwrap() else {
+        return Vec::new();
+    };
     fields.remove(name);
     let rest = Value::Object(fields).to_string();
     format!("{{\"{name}\":{spelled},{}", &rest[1..]).into_bytes()

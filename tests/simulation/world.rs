@@ -196,7 +196,8 @@ impl World {
         if let Turned::On(live) = self.processes[process].turn(worker) {
             for partition in live {
                 self.scene.borrow_mut().lost_disk[process] = false;
-                let checked = check::state(&mut self.scene.borrow_mut(), &self.processes[process].partitions, partition);
+                let checked =
+                    check::state(&mut self.scene.borrow_mut(), &self.processes[process].partitions, partition);
                 if let Err(what) = checked {
                     self.scene.borrow_mut().violate(what);
                 }
@@ -281,7 +282,9 @@ impl World {
             return;
         }
         for (number, open) in self.processes[0].partitions.all() {
-            let Some(durable) = open.durable_meta().unwrap() else { continue };
+            let Some(durable) = open.durable_meta().unwrap() else {
+                continue;
+            };
             let durable = tributary::stream::meta::Meta::decode(&durable).unwrap();
             for input in Input::ALL {
                 let start = self.broker.trim(input, number, *durable.applied.get(input)).unwrap();
@@ -317,7 +320,11 @@ impl World {
     fn once_more(&mut self) -> Result<(), String> {
         let ends = self.broker.ends(Topic::Attributions);
         for process in &mut self.processes {
-            if self.dice.chance(500) { process.stop() } else { process.die() }
+            if self.dice.chance(500) {
+                process.stop()
+            } else {
+                process.die()
+            }
             process.start();
         }
         self.drain()?;
@@ -351,7 +358,10 @@ impl World {
             let book = stage.ledger.book(partition);
             let ends = PerInput::from_fn(|input| book.end(input));
             if book.committed != ends {
-                return Some(format!("partition {partition} of {owners:?} is committed to {:?} of {ends:?}", book.committed));
+                return Some(format!(
+                    "partition {partition} of {owners:?} is committed to {:?} of {ends:?}",
+                    book.committed
+                ));
             }
             let owner = self.owner(partition);
             owner.is_none().then(|| format!("partition {partition} is live nowhere, assigned {owners:?}"))

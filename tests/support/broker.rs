@@ -30,18 +30,7 @@ impl Broker {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broker-{name}-{}", id()));
         drop(std::fs::remove_dir_all(&dir)); // of an earlier process with the same number
         let owner = id().to_string();
-        let address = script(
-            "kafka.sh",
-            &[
-                "start",
-                "--dir",
-                dir.to_str().unwrap(),
-                "--port",
-                "0",
-                "--owner",
-                &owner,
-            ],
-        );
+        let address = script("kafka.sh", &["start", "--dir", dir.to_str().unwrap(), "--port", "0", "--owner", &owner]);
         Self { dir, address }
     }
 
@@ -58,10 +47,7 @@ impl Broker {
     /// Starts it again after it was killed or stopped, on the same port and data.
     pub fn start_again(&self) {
         let owner = id().to_string();
-        let address = script(
-            "kafka.sh",
-            &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner],
-        );
+        let address = script("kafka.sh", &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner]);
         assert_eq!(address, self.address);
     }
 }
@@ -81,15 +67,9 @@ fn root() -> &'static Path {
 /// Runs a script and returns what it printed. A test without its broker fails with the script's own words.
 fn script(name: &str, arguments: &[&str]) -> String {
     let path = root().join("deploy/local").join(name);
-    let output = Command::new(&path)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let output =
+        Command::new(&path).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let words = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "deploy/local/{name} {}: {words}",
-        arguments.join(" ")
-    );
+    assert!(output.status.success(), "deploy/local/{name} {}: {words}", arguments.join(" "));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -51,10 +51,7 @@ impl Ingest for Log {
         let mut kept = self.events.lock().unwrap();
         let mut places = Vec::new();
         for event in events {
-            places.push(Appended {
-                partition: 1,
-                offset: i64::try_from(kept.len()).unwrap(),
-            });
+            places.push(Appended { partition: 1, offset: i64::try_from(kept.len()).unwrap() });
             kept.push((input, event.user_id.to_owned(), event.value.to_vec()));
         }
         Ok(places)
@@ -97,21 +94,8 @@ impl Bench {
         let ingest = embedded.then(|| Arc::clone(&log) as Arc<dyn Ingest>);
         let metrics = Arc::new(Metrics::new().unwrap());
         let reader = shop.reader.clone();
-        let state = State::new(Parts {
-            keys,
-            reader,
-            health: Arc::clone(&health),
-            metrics,
-            ingest,
-            limits,
-        });
-        Self {
-            shop,
-            health,
-            log,
-            admin,
-            state,
-        }
+        let state = State::new(Parts { keys, reader, health: Arc::clone(&health), metrics, ingest, limits });
+        Self { shop, health, log, admin, state }
     }
 
     pub(super) fn router(&self) -> Router {
@@ -128,8 +112,7 @@ impl Bench {
 
     /// GET with a key of this role.
     pub(super) async fn get(&self, role: Role, path: &str) -> Answer {
-        self.send(request("GET", path, Some(&self.key(role))).body(Body::empty()).unwrap())
-            .await
+        self.send(request("GET", path, Some(&self.key(role))).body(Body::empty()).unwrap()).await
     }
 
     /// POST with a key of an ingestor.
@@ -145,47 +128,19 @@ pub(super) async fn answer(router: Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes().to_vec();
-    let answer = Answer {
-        status: head.status,
-        headers: head.headers,
-        body,
-    };
+    let answer = Answer { status: head.status, headers: head.headers, body };
     assert_eq!(answer.header("x-content-type-options"), "nosniff", "{asked}");
     assert_eq!(answer.header("cache-control"), "private, no-store", "{asked}");
-    assert!(
-        answer
-            .header("content-security-policy")
-            .starts_with("default-src 'none'"),
-        "{asked}"
-    );
+    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{asked}");
     assert!(!answer.headers.contains_key("server"), "{asked}");
     assert!(!answer.header("x-request-id").is_empty(), "{asked}");
     let version = env!("CARGO_PKG_VERSION");
-    assert!(
-        answer
-            .headers
-            .values()
-            .all(|value| !value.to_str().unwrap_or_default().contains(version)),
-        "{asked}"
-    );
+    assert!(answer.headers.values().all(|value| !value.to_str().unwrap_or_default().contains(version)), "{asked}");
     if !answer.status.is_success() {
-        assert_eq!(
-            answer.header("content-type"),
-            "application/problem+json",
-            "{asked}: {}",
-            answer.status
-        );
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{asked}: {}", answer.status);
         let problem = answer.problem();
-        assert_eq!(
-            (problem.status, problem.code.status()),
-            (answer.status.as_u16(), answer.status),
-            "{asked}"
-        );
-        assert_eq!(
-            problem.kind,
-            format!("urn:tributary:problem:{}", problem.code.name()),
-            "{asked}"
-        );
+        assert_eq!((problem.status, problem.code.status()), (answer.status.as_u16(), answer.status), "{asked}");
+        assert_eq!(problem.kind, format!("urn:tributary:problem:{}", problem.code.name()), "{asked}");
         assert!(problem.instance.ends_with(answer.header("x-request-id")), "{asked}");
         assert!(!problem.detail.is_empty() && !problem.title.is_empty(), "{asked}");
     }

@@ -10,9 +10,7 @@ use crate::telemetry::PartitionState;
 use crate::telemetry::health::Dependency;
 
 async fn open(bench: &Bench, method: &str, path: &str) -> Answer {
-    bench
-        .send(request(method, path, None).body(Body::empty()).unwrap())
-        .await
+    bench.send(request(method, path, None).body(Body::empty()).unwrap()).await
 }
 
 #[tokio::test]
@@ -20,35 +18,17 @@ async fn probes_answer_from_health_and_say_why_not() {
     let bench = Bench::open();
     for path in ["/livez", "/readyz", "/startupz"] {
         let got = open(&bench, "GET", path).await;
-        assert_eq!(
-            (got.status, got.json()),
-            (StatusCode::OK, serde_json::json!({"status": "ok"})),
-            "{path}"
-        );
+        assert_eq!((got.status, got.json()), (StatusCode::OK, serde_json::json!({"status": "ok"})), "{path}");
     }
     bench.health.partition(3, PartitionState::Replaying { left: 17 });
     bench.health.unreachable(Dependency::Registry, "connection refused");
     let ready = open(&bench, "GET", "/readyz").await;
-    assert_eq!(
-        (ready.status, ready.problem().code),
-        (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
-    );
+    assert_eq!((ready.status, ready.problem().code), (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable));
     let reasons = ready.problem().reasons;
-    assert_eq!(
-        reasons.iter().map(|r| r.code.as_str()).collect::<Vec<_>>(),
-        ["registry_unreachable", "replaying"]
-    );
+    assert_eq!(reasons.iter().map(|r| r.code.as_str()).collect::<Vec<_>>(), ["registry_unreachable", "replaying"]);
     assert_eq!((reasons[1].partition, reasons[1].records_left), (Some(3), Some(17)));
-    assert_eq!(
-        open(&bench, "GET", "/livez").await.status,
-        StatusCode::OK,
-        "no dependency restarts us"
-    );
-    assert_eq!(
-        open(&bench, "GET", "/startupz").await.status,
-        StatusCode::OK,
-        "started is for ever"
-    );
+    assert_eq!(open(&bench, "GET", "/livez").await.status, StatusCode::OK, "no dependency restarts us");
+    assert_eq!(open(&bench, "GET", "/startupz").await.status, StatusCode::OK, "started is for ever");
     bench.health.fatal("disk full");
     assert_eq!(open(&bench, "GET", "/livez").await.problem().reasons[0].code, "fatal");
 }
@@ -80,16 +60,10 @@ async fn metrics_count_requests_by_route_and_never_by_path() {
 async fn the_framework_speaks_problem_json_too() {
     let bench = Bench::open();
     let missing = open(&bench, "GET", "/v2/anything").await;
-    assert_eq!(
-        (missing.status, missing.problem().code),
-        (StatusCode::NOT_FOUND, Code::RouteNotFound)
-    );
-    for (method, path) in [
-        ("DELETE", "/livez"),
-        ("TRACE", "/readyz"),
-        ("OPTIONS", "/v1/touchpoints"),
-        ("GET", "/v1/touchpoints"),
-    ] {
+    assert_eq!((missing.status, missing.problem().code), (StatusCode::NOT_FOUND, Code::RouteNotFound));
+    for (method, path) in
+        [("DELETE", "/livez"), ("TRACE", "/readyz"), ("OPTIONS", "/v1/touchpoints"), ("GET", "/v1/touchpoints")]
+    {
         let got = open(&bench, method, path).await;
         assert_eq!(
             (got.status, got.problem().code),
@@ -99,9 +73,7 @@ async fn the_framework_speaks_problem_json_too() {
         assert!(!got.header("allow").is_empty(), "{method} {path} names what is allowed");
     }
     let key = bench.key(crate::access::Role::Analyst);
-    let broken = request("GET", "/v1/users/%ff/journey", Some(&key))
-        .body(Body::empty())
-        .unwrap();
+    let broken = request("GET", "/v1/users/%ff/journey", Some(&key)).body(Body::empty()).unwrap();
     assert_eq!(bench.send(broken).await.problem().code, Code::BadRequest);
 }
 
@@ -118,22 +90,14 @@ async fn a_panic_is_a_problem_and_tells_nothing() {
         .layer(axum::middleware::from_fn(layers::harden))
         .with_state(bench.state.clone());
     let got = answer(router, request("GET", "/", None).body(Body::empty()).unwrap()).await;
-    assert_eq!(
-        (got.status, got.problem().code),
-        (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal)
-    );
+    assert_eq!((got.status, got.problem().code), (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal));
     assert!(!String::from_utf8(got.body).unwrap().contains("secret"));
 }
 
 #[tokio::test]
 async fn request_ids_are_taken_over_only_where_they_are_plain() {
     let bench = Bench::open();
-    let ask = |id: &str| {
-        request("GET", "/livez", None)
-            .header("x-request-id", id)
-            .body(Body::empty())
-            .unwrap()
-    };
+    let ask = |id: &str| request("GET", "/livez", None).header("x-request-id", id).body(Body::empty()).unwrap();
     assert_eq!(bench.send(ask("abc-123")).await.header("x-request-id"), "abc-123");
     for id in ["", "a b", "a\"b", &"x".repeat(65)] {
         let got = bench.send(ask(id)).await;
@@ -143,10 +107,7 @@ async fn request_ids_are_taken_over_only_where_they_are_plain() {
 
 #[test]
 fn codes_are_added_to_and_never_changed() {
-    let listed: Vec<_> = Code::ALL
-        .iter()
-        .map(|code| (code.name(), code.status().as_u16()))
-        .collect();
+    let listed: Vec<_> = Code::ALL.iter().map(|code| (code.name(), code.status().as_u16())).collect();
     let known = [
         ("bad_request", 400),
         ("unauthenticated", 401),

@@ -22,11 +22,7 @@ async fn exchange(address: SocketAddr, sent: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(sent.as_bytes()).await.unwrap();
     let mut got = Vec::new();
-    drop(
-        tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut got))
-            .await
-            .unwrap(),
-    );
+    drop(tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut got)).await.unwrap());
     String::from_utf8_lossy(&got).into_owned()
 }
 
@@ -71,23 +67,13 @@ async fn slow_and_endless_bodies_are_refused() {
         )
     };
     let slow = exchange(serving.address(), &format!("{}{{", head("content-length: 500"))).await;
-    assert!(
-        slow.starts_with("HTTP/1.1 408") && slow.contains("\"slow_body\""),
-        "{slow}"
-    );
+    assert!(slow.starts_with("HTTP/1.1 408") && slow.contains("\"slow_body\""), "{slow}");
     let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
     let endless = format!("{}{chunk}{chunk}", head("transfer-encoding: chunked"));
     let endless = exchange(serving.address(), &endless).await;
-    assert!(
-        endless.starts_with("HTTP/1.1 413") && endless.contains("\"body_too_large\""),
-        "{endless}"
-    );
+    assert!(endless.starts_with("HTTP/1.1 413") && endless.contains("\"body_too_large\""), "{endless}");
     let two = head("content-length: 5\r\ntransfer-encoding: chunked");
-    let two = exchange(
-        serving.address(),
-        &format!("{two}0\r\n\r\nGET /livez HTTP/1.1\r\nhost: x\r\n\r\n"),
-    )
-    .await;
+    let two = exchange(serving.address(), &format!("{two}0\r\n\r\nGET /livez HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     assert!(!two.contains("200 OK"), "no request is smuggled: {two}");
     stop.cancel();
     serving.ended().await.unwrap();
@@ -95,13 +81,7 @@ async fn slow_and_endless_bodies_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_is_answered_before_the_end() {
-    let bench = Bench::with(
-        Limits {
-            request: Duration::from_secs(5),
-            ..limits()
-        },
-        true,
-    );
+    let bench = Bench::with(Limits { request: Duration::from_secs(5), ..limits() }, true);
     *bench.log.delay.lock().unwrap() = Duration::from_millis(400);
     let (serving, stop) = start(&bench);
     let (address, key) = (serving.address(), bench.key(Role::Ingestor));
@@ -124,9 +104,7 @@ async fn what_is_under_way_is_answered_before_the_end() {
 async fn a_taken_port_names_the_setting() {
     let bench = Bench::open();
     let (serving, stop) = start(&bench);
-    let error = serve(serving.address(), bench.state.clone(), stop.clone())
-        .unwrap_err()
-        .to_string();
+    let error = serve(serving.address(), bench.state.clone(), stop.clone()).unwrap_err().to_string();
     assert!(error.starts_with("sidecar.listen: "), "{error}");
     stop.cancel();
     serving.ended().await.unwrap();

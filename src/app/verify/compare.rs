@@ -79,11 +79,7 @@ pub fn compare(
             Some(hash) if hash != xxh3_128(&text) => Wrong::Differs,
             Some(_) => return Ok(()),
         };
-        each(Difference {
-            wrong,
-            row_id: &id,
-            row: Some(row),
-        })
+        each(Difference { wrong, row_id: &id, row: Some(row) })
     })?;
     if logged.is_empty() {
         return Ok(answered);
@@ -91,11 +87,7 @@ pub fn compare(
     let mut outcome = Ok(());
     compacted(&mut |key, _| {
         if outcome.is_ok() && logged.contains_key(&xxh3_128(key)) {
-            outcome = each(Difference {
-                wrong: Wrong::Extra,
-                row_id: key,
-                row: None,
-            });
+            outcome = each(Difference { wrong: Wrong::Extra, row_id: key, row: None });
         }
     })?;
     outcome.map(|()| answered)
@@ -126,33 +118,17 @@ fn answer(
 ) -> Result<(), Error> {
     let conversion = record::decode_conversion(place.occurred_at, bytes).map_err(corrupt)?;
     let (mut stored, mut adjusted) = (Stored::new(), Stored::new());
-    view.touchpoints(
-        place.user,
-        place.occurred_at - rules.lookback_ms(),
-        place.occurred_at,
-        &mut stored,
-    )?;
+    view.touchpoints(place.user, place.occurred_at - rules.lookback_ms(), place.occurred_at, &mut stored)?;
     view.adjustments(place.user, place.conversion, &mut adjusted)?;
-    let touchpoints: Result<Vec<Touchpoint<'_>>, _> = stored
-        .iter()
-        .map(|(at, bytes)| record::decode_touchpoint(at, bytes))
-        .collect();
-    let adjustments: Result<Vec<Adjustment<'_>>, _> = adjusted
-        .iter()
-        .map(|(at, bytes)| record::decode_adjustment(at, bytes))
-        .collect();
+    let touchpoints: Result<Vec<Touchpoint<'_>>, _> =
+        stored.iter().map(|(at, bytes)| record::decode_touchpoint(at, bytes)).collect();
+    let adjustments: Result<Vec<Adjustment<'_>>, _> =
+        adjusted.iter().map(|(at, bytes)| record::decode_adjustment(at, bytes)).collect();
     let (mut touchpoints, mut adjustments) = (touchpoints.map_err(corrupt)?, adjustments.map_err(corrupt)?);
     journey::settle(&mut touchpoints);
     journey::settle_adjustments(&mut adjustments);
     let mut rows = Vec::new();
-    row::credit(
-        &conversion,
-        &adjustments,
-        &touchpoints,
-        rules,
-        &mut Scratch::default(),
-        &mut rows,
-    );
+    row::credit(&conversion, &adjustments, &touchpoints, rules, &mut Scratch::default(), &mut rows);
     rows.iter().try_for_each(each)
 }
 
@@ -212,13 +188,7 @@ mod tests {
         }
         bytes.clear();
         record::encode_conversion(&conversion(), &mut bytes);
-        batch.put_conversion(
-            user,
-            ConversionKey::of("order-1"),
-            conversion().occurred_at,
-            &bytes,
-            None,
-        );
+        batch.put_conversion(user, ConversionKey::of("order-1"), conversion().occurred_at, &bytes, None);
         partition.write(&mut batch).unwrap();
         partition
     }
@@ -229,18 +199,10 @@ mod tests {
             log.iter().for_each(|(key, value)| each(key, value));
             Ok(())
         };
-        let rows = compare(
-            &partition.view(),
-            &Rules::default(),
-            &mut compacted,
-            &mut |difference| {
-                found.push((
-                    difference.wrong,
-                    String::from_utf8_lossy(difference.row_id).into_owned(),
-                ));
-                Ok(())
-            },
-        );
+        let rows = compare(&partition.view(), &Rules::default(), &mut compacted, &mut |difference| {
+            found.push((difference.wrong, String::from_utf8_lossy(difference.row_id).into_owned()));
+            Ok(())
+        });
         (rows.unwrap(), found)
     }
 
@@ -263,10 +225,7 @@ mod tests {
         assert_eq!(compared(&partition, &log), (9, Vec::new()));
 
         let changed = log.get_mut(b"order-1|linear|t1".as_slice()).unwrap();
-        *changed = String::from_utf8(changed.clone())
-            .unwrap()
-            .replace("email", "social")
-            .into_bytes();
+        *changed = String::from_utf8(changed.clone()).unwrap().replace("email", "social").into_bytes();
         log.remove(b"order-1|linear|t2".as_slice()).unwrap();
         log.insert(b"order-2|linear|".to_vec(), b"{}".to_vec());
         let (_, mut found) = compared(&partition, &log);

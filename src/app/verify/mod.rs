@@ -55,19 +55,17 @@ pub fn run(config: &Config, repair: bool, report: &mut Report<'_>) -> Result<Fou
                 Ok(())
             };
             let format = format(config)?;
-            let mut check = Check {
-                config,
-                rules,
-                format,
-                repair,
-                compacted: &mut compacted,
-                report,
-            };
-            check.all(&mut broker.join("verify"))
+            let mut check = Check { config, rules, format, repair, compacted: &mut compacted, report };
+            let mut member = broker.join("verify");
+            broker.spread()?;
+            check.all(&mut member)
         }
         LogKind::Kafka => kafka(config, rules, repair, report),
     }
 }
+
+/// Hands every row of a partition of the output topic, key and value, to what it is given.
+type Compacted<'c> = dyn FnMut(u32, &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Error> + 'c;
 
 struct Check<'c, 'r> {
     config: &'c Config,
@@ -75,7 +73,7 @@ struct Check<'c, 'r> {
     format: RowFormat,
     repair: bool,
     /// Hands out the rows of a partition of the output topic.
-    compacted: &'c mut dyn FnMut(u32, &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Error>,
+    compacted: &'c mut Compacted<'c>,
     report: &'c mut Report<'r>,
 }
 
@@ -84,10 +82,7 @@ impl Check<'_, '_> {
         let identity = log.identity()?;
         take_all(log, identity.partitions)?;
         let shared = Shared::open(&settings::budget(self.config))?;
-        let mut found = Found {
-            partitions: identity.partitions,
-            ..Found::default()
-        };
+        let mut found = Found { partitions: identity.partitions, ..Found::default() };
         for number in 0..identity.partitions {
             let dir = settings::state_dir(self.config).join(format!("p-{number:05}"));
             if !dir.exists() {
@@ -121,28 +116,18 @@ impl Check<'_, '_> {
             Err(why) => return refuse(format!("the state's account cannot be read: {why}")),
         };
         if meta.rules != self.rules.digest() {
-            return refuse(format!(
-                "the state was made by other rules ({}); verify with those",
-                meta.rules_text
-            ));
+            return refuse(format!("the state was made by other rules ({}); verify with those", meta.rules_text));
         }
         let committed = log.committed(number)?;
         let next = PerInput::from_fn(|input| committed.get(input).as_ref().map_or(0, |c| c.next));
-        let behind: i64 = Input::ALL
-            .into_iter()
-            .map(|input| (next.get(input) - meta.applied.get(input)).abs())
-            .sum();
+        let behind: i64 = Input::ALL.into_iter().map(|input| (next.get(input) - meta.applied.get(input)).abs()).sum();
         if behind != 0 {
             return refuse(format!(
                 "the state is {behind} records from the group's offsets; run the instance until it is ready, stop it \
                  cleanly, and verify again"
             ));
         }
-        Ok(PartitionOffsets {
-            partition: number,
-            next,
-            metadata: meta.stamp().encode(),
-        })
+        Ok(PartitionOffsets { partition: number, next, metadata: meta.stamp().encode() })
     }
 
     fn one<L: TopicLog>(
@@ -154,11 +139,7 @@ impl Check<'_, '_> {
     ) -> Result<(u64, u64), Error> {
         let (format, repair, report) = (self.format, self.repair, &mut *self.report);
         let mut differences = 0;
-        let mut again = Repair {
-            log,
-            offsets,
-            pending: Vec::new(),
-        };
+        let mut again = Repair { log, offsets, pending: Vec::new() };
         let mut each = |difference: Difference<'_>| {
             differences += 1;
             report(number, difference.wrong, &String::from_utf8_lossy(difference.row_id));
@@ -200,13 +181,7 @@ impl<L: TopicLog> Repair<'_, L> {
         self.log.begin()?;
         for (key, value) in &self.pending {
             let (output, partition) = (Output::Attributions, self.offsets.partition);
-            self.log.produce(Outgoing {
-                output,
-                partition,
-                key: Some(key),
-                value: value.as_deref(),
-                headers: &[],
-            })?;
+            self.log.produce(Outgoing { output, partition, key: Some(key), value: value.as_deref(), headers: &[] })?;
         }
         self.log.commit(&Offsets::new(self.offsets.clone(), Vec::new()))?;
         self.pending.clear();
@@ -250,14 +225,7 @@ fn kafka(config: &Config, rules: Rules, repair: bool, report: &mut Report<'_>) -
         Ok(())
     };
     let format = format(config)?;
-    let mut check = Check {
-        config,
-        rules,
-        format,
-        repair,
-        compacted: &mut compacted,
-        report,
-    };
+    let mut check = Check { config, rules, format, repair, compacted: &mut compacted, report };
     check.all(&mut KafkaLog::join(settings, 0)?)
 }
 

@@ -53,10 +53,7 @@ impl Plan {
     pub(super) fn compile<'a, D: Fields<'a>>(writer: &Schema) -> Result<Self, Fault> {
         let of_value = |reason: String| Fault::new("value", reason);
         let Schema::Record(record) = writer else {
-            return Err(of_value(format!(
-                "{} in the writer's schema where a record is asked",
-                named(writer)
-            )));
+            return Err(of_value(format!("{} in the writer's schema where a record is asked", named(writer))));
         };
         let resolved = ResolvedSchema::new(writer).map_err(|e| of_value(format!("the writer's schema: {e}")))?;
         let mut compiler = Compiler::new(resolved.get_names());
@@ -74,10 +71,7 @@ impl Plan {
                 },
             });
         }
-        Ok(Self {
-            steps: steps.into(),
-            types: compiler.finish(),
-        })
+        Ok(Self { steps: steps.into(), types: compiler.finish() })
     }
 
     /// Reads one datum, all of it.
@@ -88,8 +82,7 @@ impl Plan {
             match step {
                 Step::Take(number, read) => {
                     let Some(slot) = draft.slot(*number) else { continue };
-                    read.fill(&mut cursor, slot)
-                        .map_err(|reason| Fault::new(D::name(*number), reason))?;
+                    read.fill(&mut cursor, slot).map_err(|reason| Fault::new(D::name(*number), reason))?;
                 }
                 Step::Pass(name, skip) => skip
                     .pass(&mut cursor, &self.types)
@@ -116,9 +109,7 @@ impl Read {
                 Ok(())
             }
             (Self::Symbol(symbols), Slot::Text(slot)) => {
-                let symbol = symbols
-                    .get(primitive::index(cursor)?)
-                    .ok_or("an enum symbol that does not exist")?;
+                let symbol = symbols.get(primitive::index(cursor)?).ok_or("an enum symbol that does not exist")?;
                 *slot = Some(Cow::Owned(symbol.to_string()));
                 Ok(())
             }
@@ -149,9 +140,7 @@ fn take(field: &RecordField, kind: Kind, compiler: &Compiler<'_>, space: Namespa
         && let Some(unit) = field.custom_attributes.get("logicalType")
         && unit != "timestamp-millis"
     {
-        return Err(format!(
-            "the writer's schema has logicalType {unit} beside the type, where Avro does not see it"
-        ));
+        return Err(format!("the writer's schema has logicalType {unit} beside the type, where Avro does not see it"));
     }
     let Schema::Union(union) = &field.schema else {
         return value(&field.schema, kind, compiler, space);
@@ -191,10 +180,7 @@ fn value(schema: &Schema, kind: Kind, compiler: &Compiler<'_>, space: NamespaceR
                 Kind::Whole => "an int or a long",
                 Kind::Time => "a timestamp (millis, micros or nanos) or a plain long of milliseconds",
             };
-            Err(format!(
-                "{} in the writer's schema where {asked} is asked",
-                named(schema)
-            ))
+            Err(format!("{} in the writer's schema where {asked} is asked", named(schema)))
         }
     }
 }

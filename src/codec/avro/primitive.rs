@@ -91,24 +91,12 @@ mod tests {
 
     #[test]
     fn longs_are_zigzag() {
-        for (value, encoded) in [
-            (0, vec![0]),
-            (-1, vec![1]),
-            (1, vec![2]),
-            (-64, vec![0x7f]),
-            (64, vec![0x80, 1]),
-        ] {
+        for (value, encoded) in [(0, vec![0]), (-1, vec![1]), (1, vec![2]), (-64, vec![0x7f]), (64, vec![0x80, 1])] {
             let mut out = Vec::new();
             put_long(value, &mut out);
             assert_eq!(out, encoded);
         }
-        for value in [
-            i64::MIN,
-            i64::MAX,
-            i64::from(i32::MIN),
-            i64::from(i32::MAX),
-            1_700_000_000_000,
-        ] {
+        for value in [i64::MIN, i64::MAX, i64::from(i32::MIN), i64::from(i32::MAX), 1_700_000_000_000] {
             let mut out = Vec::new();
             put_long(value, &mut out);
             assert_eq!(long(&mut Cursor::new(&out)), Ok(value));

@@ -19,14 +19,7 @@ pub fn write_row(schema_id: u32, row: &Row<'_>, out: &mut Vec<u8>) {
     put_long(row.converted_at, out);
     put_option_long(row.touched_at, out);
     put_text(row.channel, out);
-    for text in [
-        row.interaction,
-        row.source,
-        row.medium,
-        row.campaign,
-        row.content,
-        row.term,
-    ] {
+    for text in [row.interaction, row.source, row.medium, row.campaign, row.content, row.term] {
         put_option_text(text, out);
     }
     put_long(i64::from(row.position), out);
@@ -57,16 +50,11 @@ pub fn read_row(framed: &[u8]) -> Result<(u32, Row<'_>), Fault> {
     let Framing::Avro { schema_id, datum } = framing(framed) else {
         return Err(Fault::new("value", "no Confluent-framed Avro"));
     };
-    let mut columns = Columns {
-        cursor: Cursor::new(datum),
-    };
+    let mut columns = Columns { cursor: Cursor::new(datum) };
     let row_id = columns.text("row_id")?;
     let row = columns.row()?;
     if columns.cursor.left() != 0 {
-        return Err(Fault::new(
-            "value",
-            format!("{} bytes left over", columns.cursor.left()),
-        ));
+        return Err(Fault::new("value", format!("{} bytes left over", columns.cursor.left())));
     }
     let mut expected = Vec::with_capacity(row_id.len());
     row.write_id(&mut expected);

@@ -46,11 +46,7 @@ pub(super) struct Compiler<'s> {
 
 impl<'s> Compiler<'s> {
     pub(super) fn new(names: &'s NamesRef<'s>) -> Self {
-        Self {
-            names,
-            places: HashMap::new(),
-            records: Vec::new(),
-        }
+        Self { names, places: HashMap::new(), records: Vec::new() }
     }
 
     /// The type that `name` stands for.
@@ -94,10 +90,7 @@ impl<'s> Compiler<'s> {
             Schema::Array(array) => Skip::Array(Box::new(self.skip(&array.items, space, depth + 1)?)),
             Schema::Map(map) => Skip::Map(Box::new(self.skip(&map.types, space, depth + 1)?)),
             Schema::Union(union) => {
-                let branches = union
-                    .variants()
-                    .iter()
-                    .map(|branch| self.skip(branch, space, depth + 1));
+                let branches = union.variants().iter().map(|branch| self.skip(branch, space, depth + 1));
                 Skip::Union(branches.collect::<Result<_, _>>()?)
             }
             Schema::Record(record) => self.record(record, space, depth)?,
@@ -125,11 +118,7 @@ impl<'s> Compiler<'s> {
                 skip => fields.push(skip),
             }
         }
-        let skip = if fields.is_empty() {
-            Skip::Nothing
-        } else {
-            Skip::Record(fields.into())
-        };
+        let skip = if fields.is_empty() { Skip::Nothing } else { Skip::Record(fields.into()) };
         if let Some(made) = self.records.get_mut(place) {
             *made = Some(skip);
         }
@@ -144,12 +133,7 @@ impl<'s> Compiler<'s> {
     }
 
     pub(super) fn finish(self) -> Types {
-        Types(
-            self.records
-                .into_iter()
-                .map(|record| record.unwrap_or(Skip::Nothing))
-                .collect(),
-        )
+        Types(self.records.into_iter().map(|record| record.unwrap_or(Skip::Nothing)).collect())
     }
 }
 
@@ -186,13 +170,9 @@ impl Skip {
                 primitive::bytes(cursor)?;
                 value.pass_at(cursor, types, depth + 1)
             }),
-            Self::Record(fields) => fields
-                .iter()
-                .try_for_each(|field| field.pass_at(cursor, types, depth + 1)),
+            Self::Record(fields) => fields.iter().try_for_each(|field| field.pass_at(cursor, types, depth + 1)),
             Self::Union(branches) => {
-                let branch = branches
-                    .get(primitive::index(cursor)?)
-                    .ok_or("a union branch that does not exist")?;
+                let branch = branches.get(primitive::index(cursor)?).ok_or("a union branch that does not exist")?;
                 branch.pass_at(cursor, types, depth + 1)
             }
             Self::Named(place) => match types.0.get(*place) {

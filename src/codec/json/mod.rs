@@ -38,13 +38,8 @@ fn document<'a, D: Fields<'a>>(bytes: &'a [u8]) -> Result<D, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|_| Fault::new("value", "not UTF-8"))?;
     let place = Place::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let document = Document {
-        place: &place,
-        draft: PhantomData,
-    };
-    let draft = deserializer
-        .deserialize_map(document)
-        .map_err(|error| place.fault(&error))?;
+    let document = Document { place: &place, draft: PhantomData };
+    let draft = deserializer.deserialize_map(document).map_err(|error| place.fault(&error))?;
     deserializer.end().map_err(|error| place.fault(&error))?;
     Ok(draft)
 }
@@ -58,8 +53,7 @@ struct Place {
 
 impl Place {
     fn refuse<E: serde::de::Error>(&self, reason: impl Into<Cow<'static, str>>) -> E {
-        self.fault
-            .set(Some(Fault::new(self.field.get().unwrap_or("value"), reason)));
+        self.fault.set(Some(Fault::new(self.field.get().unwrap_or("value"), reason)));
         E::custom("refused")
     }
 
@@ -100,10 +94,7 @@ impl<'a, D: Fields<'a>> Visitor<'a> for Document<'_, D> {
                 return Err(self.place.refuse("named twice"));
             }
             seen |= bit;
-            map.next_value_seed(Value {
-                slot,
-                place: self.place,
-            })?;
+            map.next_value_seed(Value { slot, place: self.place })?;
             self.place.field.set(None);
         }
         Ok(draft)

@@ -209,11 +209,7 @@ mod tests {
             serde_json::json!(r.truncated),
             serde_json::json!(r.removed),
         ];
-        let pairs: Vec<_> = COLUMNS
-            .iter()
-            .zip(values)
-            .map(|(name, value)| format!("\"{name}\":{value}"))
-            .collect();
+        let pairs: Vec<_> = COLUMNS.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}")).collect();
         format!("{{{}}}", pairs.join(","))
     }
 

@@ -70,38 +70,19 @@ fn escapes_are_read() {
 fn a_field_named_twice_is_refused() {
     assert_eq!(fault(r#"{"channel":"a","channel":"a"}"#), "channel: named twice");
     assert_eq!(fault(r#"{"channel":null,"\u0063hannel":"a"}"#), "channel: named twice");
-    assert_eq!(
-        fault(r#"{"c\u0068annel":"a","source":"s","channel":"a"}"#),
-        "channel: named twice"
-    );
+    assert_eq!(fault(r#"{"c\u0068annel":"a","source":"s","channel":"a"}"#), "channel: named twice");
 }
 
 #[test]
 fn whole_numbers_are_whole() {
-    for number in [
-        "1.0",
-        "1e3",
-        "1E3",
-        "0.5",
-        "-0",
-        "1e-400",
-        "9223372036854775808",
-        "18446744073709551616",
-        "1e400",
-    ] {
+    for number in ["1.0", "1e3", "1E3", "0.5", "-0", "1e-400", "9223372036854775808", "18446744073709551616", "1e400"] {
         let reason = fault(&format!(r#"{{"cost_micros":{number}}}"#));
         assert!(reason.starts_with("cost_micros: "), "{reason}");
         let reason = fault(&format!(r#"{{"occurred_at":{number}}}"#));
         assert!(reason.starts_with("occurred_at: "), "{reason}");
     }
-    assert_eq!(
-        one(r#"{"cost_micros":9223372036854775807}"#).cost_micros,
-        Some(i64::MAX)
-    );
-    assert_eq!(
-        one(r#"{"cost_micros":-9223372036854775808}"#).cost_micros,
-        Some(i64::MIN)
-    );
+    assert_eq!(one(r#"{"cost_micros":9223372036854775807}"#).cost_micros, Some(i64::MAX));
+    assert_eq!(one(r#"{"cost_micros":-9223372036854775808}"#).cost_micros, Some(i64::MIN));
     for number in ["01", "+1", ".5", "1.", "NaN", "--1", "1e", ""] {
         let reason = fault(&format!(r#"{{"cost_micros":{number}}}"#));
         assert!(reason.starts_with("cost_micros: "), "{number}: {reason}");
@@ -115,26 +96,11 @@ fn whole_numbers_are_whole() {
 #[test]
 fn another_type_is_refused_by_field() {
     assert_eq!(fault(r#"{"channel":1}"#), "channel: a number where a string is asked");
-    assert_eq!(
-        fault(r#"{"channel":true}"#),
-        "channel: a boolean where a string is asked"
-    );
-    assert_eq!(
-        fault(r#"{"channel":["a"]}"#),
-        "channel: an array where a string is asked"
-    );
-    assert_eq!(
-        fault(r#"{"event_id":{"a":1}}"#),
-        "event_id: an object where a string is asked"
-    );
-    assert_eq!(
-        fault(r#"{"cost_micros":"1"}"#),
-        "cost_micros: a string where a whole number is asked"
-    );
-    assert_eq!(
-        fault(r#"{"cost_micros":false}"#),
-        "cost_micros: a boolean where a whole number is asked"
-    );
+    assert_eq!(fault(r#"{"channel":true}"#), "channel: a boolean where a string is asked");
+    assert_eq!(fault(r#"{"channel":["a"]}"#), "channel: an array where a string is asked");
+    assert_eq!(fault(r#"{"event_id":{"a":1}}"#), "event_id: an object where a string is asked");
+    assert_eq!(fault(r#"{"cost_micros":"1"}"#), "cost_micros: a string where a whole number is asked");
+    assert_eq!(fault(r#"{"cost_micros":false}"#), "cost_micros: a boolean where a whole number is asked");
     assert!(fault(r#"{"occurred_at":"yesterday"}"#).starts_with("occurred_at: not an RFC 3339 time"));
     assert!(fault(r#"{"occurred_at":"1700000000000"}"#).starts_with("occurred_at: not an RFC 3339 time"));
     assert!(fault(r#"{"occurred_at":[]}"#).starts_with("occurred_at: an array where a time"));
@@ -142,18 +108,9 @@ fn another_type_is_refused_by_field() {
 
 #[test]
 fn times_are_numbers_or_text() {
-    assert_eq!(
-        one(r#"{"occurred_at":1700000000123}"#).occurred_at,
-        Some(1_700_000_000_123)
-    );
-    assert_eq!(
-        one(r#"{"occurred_at":"2023-11-14T22:13:20.1239Z"}"#).occurred_at,
-        Some(1_700_000_000_123)
-    );
-    assert_eq!(
-        one(r#"{"occurred_at":"2023-11-14T23:13:20\u002e123+01:00"}"#).occurred_at,
-        Some(1_700_000_000_123)
-    );
+    assert_eq!(one(r#"{"occurred_at":1700000000123}"#).occurred_at, Some(1_700_000_000_123));
+    assert_eq!(one(r#"{"occurred_at":"2023-11-14T22:13:20.1239Z"}"#).occurred_at, Some(1_700_000_000_123));
+    assert_eq!(one(r#"{"occurred_at":"2023-11-14T23:13:20\u002e123+01:00"}"#).occurred_at, Some(1_700_000_000_123));
     assert_eq!(one(r#"{"occurred_at":-1}"#).occurred_at, Some(-1));
 }
 
@@ -162,43 +119,18 @@ fn what_is_no_object_is_a_fault_of_the_value() {
     for json in ["1", "null", "[]", r#""a""#, "true", "[{}]"] {
         assert_eq!(fault(json), "value: not a JSON object", "{json}");
     }
-    for json in [
-        "",
-        " ",
-        "{",
-        "{]",
-        "{} {}",
-        "{},",
-        "{}x",
-        "{\"a\":1,}",
-        "{\"a\" 1}",
-        "{'a':1}",
-        "\u{feff}{}",
-        "{\"a\":tru}",
-    ] {
+    for json in
+        ["", " ", "{", "{]", "{} {}", "{},", "{}x", "{\"a\":1,}", "{\"a\" 1}", "{'a':1}", "\u{feff}{}", "{\"a\":tru}"]
+    {
         assert!(fault(json).starts_with("value: not JSON: "), "{json}: {}", fault(json));
     }
-    assert_eq!(
-        touchpoint(b"{\"x\":\"\xff\"}").unwrap_err().to_string(),
-        "value: not UTF-8"
-    );
-    assert_eq!(
-        touchpoint(b"{\"x\":\"\xed\xa0\x80\"}").unwrap_err().to_string(),
-        "value: not UTF-8"
-    );
+    assert_eq!(touchpoint(b"{\"x\":\"\xff\"}").unwrap_err().to_string(), "value: not UTF-8");
+    assert_eq!(touchpoint(b"{\"x\":\"\xed\xa0\x80\"}").unwrap_err().to_string(), "value: not UTF-8");
 }
 
 #[test]
 fn broken_text_is_refused_by_field() {
-    for text in [
-        r#""\ud800""#,
-        r#""\udc00""#,
-        r#""\ud800\u0041""#,
-        r#""\x""#,
-        "\"a\nb\"",
-        "\"a",
-        "ab",
-    ] {
+    for text in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\u0041""#, r#""\x""#, "\"a\nb\"", "\"a", "ab"] {
         let reason = fault(&format!(r#"{{"channel":{text}}}"#));
         assert!(reason.starts_with("channel: not JSON: "), "{text}: {reason}");
     }

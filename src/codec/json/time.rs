@@ -37,9 +37,7 @@ impl Digits<'_> {
     fn number(&mut self, count: usize) -> Option<i64> {
         let (digits, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
-        digits
-            .iter()
-            .try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + i64::from(d - b'0')))
+        digits.iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + i64::from(d - b'0')))
     }
 
     /// One of these characters, then a number of two digits.
@@ -172,10 +170,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Err("no such date or time of day"), "{text}");
         }
-        assert_eq!(
-            parse("2016-12-31T23:59:60Z"),
-            Err("second 60 (a leap second) is refused")
-        );
+        assert_eq!(parse("2016-12-31T23:59:60Z"), Err("second 60 (a leap second) is refused"));
         assert_eq!(parse("2023-01-01T00:00:00+24:00"), Err("no such offset from UTC"));
         assert_eq!(parse("2023-01-01T00:00:00-01:60"), Err("no such offset from UTC"));
     }

@@ -97,10 +97,7 @@ impl FromStr for Model {
     type Err = UnknownModel;
 
     fn from_str(name: &str) -> Result<Self, UnknownModel> {
-        Self::ALL
-            .into_iter()
-            .find(|model| model.name() == name)
-            .ok_or_else(|| UnknownModel(name.into()))
+        Self::ALL.into_iter().find(|model| model.name() == name).ok_or_else(|| UnknownModel(name.into()))
     }
 }
 

@@ -37,13 +37,7 @@ fn credits(model: Model, steps: &[(&'static str, i64)]) -> Vec<i64> {
 const ONE: [(&str, i64); 1] = [("email", 3)];
 const TWO: [(&str, i64); 2] = [("email", 7), ("search", 0)];
 const THREE: [(&str, i64); 3] = [("email", 14), ("search", 7), ("social", 0)];
-const FIVE: [(&str, i64); 5] = [
-    ("email", 28),
-    ("search", 21),
-    ("social", 14),
-    ("direct", 7),
-    ("search", 0),
-];
+const FIVE: [(&str, i64); 5] = [("email", 28), ("search", 21), ("social", 14), ("direct", 7), ("search", 0)];
 
 #[test]
 fn first_touch() {
@@ -67,19 +61,9 @@ fn last_non_direct_touch() {
     assert_eq!(credits(model, &ONE), [1_000_000]);
     assert_eq!(credits(model, &[("direct", 0)]), [1_000_000]);
     assert_eq!(credits(model, &[("email", 1), ("direct", 0)]), [1_000_000, 0]);
-    assert_eq!(
-        credits(model, &[("email", 2), ("search", 1), ("DiReCt", 0)]),
-        [0, 1_000_000, 0]
-    );
-    assert_eq!(
-        credits(model, &[("direct", 2), ("Direct", 1), ("DIRECT", 0)]),
-        [0, 0, 1_000_000]
-    );
-    assert_eq!(
-        credits(model, &[("email", 1), ("", 0)]),
-        [0, 1_000_000],
-        "no channel is not direct"
-    );
+    assert_eq!(credits(model, &[("email", 2), ("search", 1), ("DiReCt", 0)]), [0, 1_000_000, 0]);
+    assert_eq!(credits(model, &[("direct", 2), ("Direct", 1), ("DIRECT", 0)]), [0, 0, 1_000_000]);
+    assert_eq!(credits(model, &[("email", 1), ("", 0)]), [0, 1_000_000], "no channel is not direct");
     assert_eq!(credits(model, &[("email", 1), ("directory", 0)]), [0, 1_000_000]);
     assert_eq!(credits(model, &FIVE), [0, 0, 0, 0, 1_000_000]);
 }
@@ -97,38 +81,24 @@ fn position_based() {
     assert_eq!(credits(Model::PositionBased, &ONE), [1_000_000]);
     assert_eq!(credits(Model::PositionBased, &TWO), [500_000, 500_000]);
     assert_eq!(credits(Model::PositionBased, &THREE), [400_000, 200_000, 400_000]);
-    assert_eq!(
-        credits(Model::PositionBased, &FIVE),
-        [400_000, 66_667, 66_667, 66_666, 400_000]
-    );
+    assert_eq!(credits(Model::PositionBased, &FIVE), [400_000, 66_667, 66_667, 66_666, 400_000]);
 }
 
 #[test]
 fn time_decay_at_exact_half_lives() {
-    assert_eq!(
-        credits(Model::TimeDecay, &ONE),
-        [1_000_000],
-        "only the path's last counts, not the conversion's time"
-    );
+    assert_eq!(credits(Model::TimeDecay, &ONE), [1_000_000], "only the path's last counts, not the conversion's time");
     // 1/3 and 2/3.
     assert_eq!(credits(Model::TimeDecay, &TWO), [333_333, 666_667]);
     // 1/7, 2/7, 4/7 of a million: 142857.14, 285714.28, 571428.57.
     assert_eq!(credits(Model::TimeDecay, &THREE), [142_857, 285_714, 571_429]);
     // 1, 2, 4, 8, 16 of 31: 32258.06, 64516.13, 129032.26, 258064.52, 516129.03.
-    assert_eq!(
-        credits(Model::TimeDecay, &FIVE),
-        [32_258, 64_516, 129_032, 258_065, 516_129]
-    );
+    assert_eq!(credits(Model::TimeDecay, &FIVE), [32_258, 64_516, 129_032, 258_065, 516_129]);
 }
 
 #[test]
 fn time_decay_weights_are_powers_of_two_at_half_lives() {
     let mut weights = Vec::new();
-    Model::TimeDecay.weigh(
-        &path(&[("a", 53 * 7), ("a", 52 * 7), ("a", 7), ("a", 0)]),
-        &Rules::default(),
-        &mut weights,
-    );
+    Model::TimeDecay.weigh(&path(&[("a", 53 * 7), ("a", 52 * 7), ("a", 7), ("a", 0)]), &Rules::default(), &mut weights);
     // A half rounds up; a quarter is nothing.
     assert_eq!(weights, [1, 1, 1 << 51, 1 << 52]);
     Model::TimeDecay.weigh(&path(&[("a", 54 * 7), ("a", 0)]), &Rules::default(), &mut weights);

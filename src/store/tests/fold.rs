@@ -176,7 +176,8 @@ impl Fold {
 
     /// This fold with adjustments numbered by their order, as [`Self::of`] has them.
     fn renumbered(mut self) -> Self {
-        let mut groups: BTreeMap<(u64, u64), Vec<(Millis, Vec<u8>)>> = BTreeMap::new();
+        type Found = Vec<(Millis, Vec<u8>)>;
+        let mut groups: BTreeMap<(u64, u64), Found> = BTreeMap::new();
         for ((who, which, _), found) in std::mem::take(&mut self.adjustments) {
             groups.entry((who, which)).or_default().push(found);
         }

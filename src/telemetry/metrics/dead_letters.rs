@@ -47,23 +47,13 @@ impl DeadLetters {
     pub(super) fn new(registry: &Registry) -> Result<Self> {
         let help = "Records set aside in the dead-letter topic, by the field or rule that was broken.";
         let counters = make::counters(registry, "tributary_dead_letters_total", help, &["reason"])?;
-        let by_reason = REASONS
-            .iter()
-            .map(|reason| (*reason, counters.with_label_values(&[*reason])))
-            .collect();
-        Ok(Self {
-            by_reason,
-            other: counters.with_label_values(&["other"]),
-        })
+        let by_reason = REASONS.iter().map(|reason| (*reason, counters.with_label_values(&[*reason]))).collect();
+        Ok(Self { by_reason, other: counters.with_label_values(&["other"]) })
     }
 
     /// Counts a record set aside because of `field: reason`. An event time in the future counts as `future`.
     pub fn count(&self, field: &str, reason: &str) {
-        let name = if field == "occurred_at" && reason.starts_with("future") {
-            "future"
-        } else {
-            field
-        };
+        let name = if field == "occurred_at" && reason.starts_with("future") { "future" } else { field };
         let found = self.by_reason.iter().find(|(known, _)| *known == name);
         found.map_or(&self.other, |(_, counter)| counter).inc();
     }
@@ -85,23 +75,7 @@ mod tests {
         dead_letters.count("no such field\n", "anything");
         dead_letters.count("occurred_at", "future: by far");
         dead_letters.count("occurred_at", "required");
-        let count = |name| {
-            dead_letters
-                .by_reason
-                .iter()
-                .find(|(known, _)| *known == name)
-                .unwrap()
-                .1
-                .get()
-        };
-        assert_eq!(
-            (
-                count("other"),
-                count("future"),
-                count("occurred_at"),
-                dead_letters.total()
-            ),
-            (1, 1, 1, 3)
-        );
+        let count = |name| dead_letters.by_reason.iter().find(|(known, _)| *known == name).unwrap().1.get();
+        assert_eq!((count("other"), count("future"), count("occurred_at"), dead_letters.total()), (1, 1, 1, 3));
     }
 }

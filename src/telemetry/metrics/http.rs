@@ -17,13 +17,9 @@ pub struct Http {
 
 impl Http {
     pub(super) fn new(registry: &Registry) -> Result<Self> {
-        let seconds = HistogramOpts::new(
-            "tributary_http_request_seconds",
-            "Time to answer a request, by route and method.",
-        )
-        .buckets(vec![
-            0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-        ]);
+        let seconds =
+            HistogramOpts::new("tributary_http_request_seconds", "Time to answer a request, by route and method.")
+                .buckets(vec![0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]);
         Ok(Self {
             requests: make::counters(
                 registry,
@@ -32,11 +28,7 @@ impl Http {
                 &["route", "method", "status"],
             )?,
             seconds: make::histograms(registry, seconds, &["route", "method"])?,
-            in_flight: make::gauge(
-                registry,
-                "tributary_http_requests_in_flight",
-                "Requests being answered now.",
-            )?,
+            in_flight: make::gauge(registry, "tributary_http_requests_in_flight", "Requests being answered now.")?,
         })
     }
 
@@ -50,9 +42,7 @@ impl Http {
         }
         let status = std::str::from_utf8(&digits).unwrap_or("000");
         self.requests.with_label_values(&[route, method, status]).inc();
-        self.seconds
-            .with_label_values(&[route, method])
-            .observe(took.as_secs_f64());
+        self.seconds.with_label_values(&[route, method]).observe(took.as_secs_f64());
     }
 
     /// A method's name as a label: callers can make methods up, labels they cannot.

@@ -43,12 +43,7 @@ impl Metrics {
     pub fn new() -> Result<Self, super::Error> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        let build = make::gauges(
-            &registry,
-            "tributary_build_info",
-            "1, with the version as a label.",
-            &["version"],
-        )?;
+        let build = make::gauges(&registry, "tributary_build_info", "1, with the version as a label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             stream: Stream::new(&registry)?,
@@ -63,16 +58,10 @@ impl Metrics {
     /// Everything in the Prometheus text format. What `health` knows is taken over first.
     pub fn render(&self, health: &Health) -> Result<String, super::Error> {
         let count = |wanted: fn(&PartitionState) -> bool| health.count_partitions(wanted);
-        self.stream
-            .restoring
-            .set(count(|s| matches!(s, PartitionState::Restoring)));
-        self.stream
-            .replaying
-            .set(count(|s| matches!(s, PartitionState::Replaying { .. })));
+        self.stream.restoring.set(count(|s| matches!(s, PartitionState::Restoring)));
+        self.stream.replaying.set(count(|s| matches!(s, PartitionState::Replaying { .. })));
         self.stream.live.set(count(|s| matches!(s, PartitionState::Live)));
-        self.stream
-            .replay_left
-            .set(i64::try_from(health.records_left()).unwrap_or(i64::MAX));
+        self.stream.replay_left.set(i64::try_from(health.records_left()).unwrap_or(i64::MAX));
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 }
@@ -101,9 +90,7 @@ mod tests {
         metrics.http.answered("/livez", "GET", 200, std::time::Duration::ZERO);
         let text = metrics.render(&Health::default()).unwrap();
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        let names = types
-            .filter_map(|line| line.split(' ').next())
-            .filter(|name| name.starts_with("tributary_"));
+        let names = types.filter_map(|line| line.split(' ').next()).filter(|name| name.starts_with("tributary_"));
         let exposed: std::collections::BTreeSet<_> = names.collect();
         let page = include_str!("../../../docs/metrics.md");
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
@@ -115,16 +102,10 @@ mod tests {
     fn bounded_label_sets_start_at_zero() {
         let text = Metrics::new().unwrap().render(&Health::default()).unwrap();
         for reason in REASONS {
-            assert!(
-                text.contains(&format!("tributary_dead_letters_total{{reason=\"{reason}\"}} 0")),
-                "{reason}"
-            );
+            assert!(text.contains(&format!("tributary_dead_letters_total{{reason=\"{reason}\"}} 0")), "{reason}");
         }
         for outcome in ["committed", "aborted", "unknown", "fenced"] {
-            assert!(
-                text.contains(&format!("tributary_transactions_total{{outcome=\"{outcome}\"}} 0")),
-                "{outcome}"
-            );
+            assert!(text.contains(&format!("tributary_transactions_total{{outcome=\"{outcome}\"}} 0")), "{outcome}");
         }
         assert!(text.contains("process_resident_memory_bytes"));
     }
@@ -146,10 +127,7 @@ mod tests {
         let partition = metrics.stream.partition(7);
         partition.touchpoints.set(3, 1.5);
         let with = metrics.render(&Health::default()).unwrap();
-        assert!(
-            with.contains("tributary_consumer_lag_records{partition=\"7\",topic=\"touchpoints\"} 3"),
-            "{with}"
-        );
+        assert!(with.contains("tributary_consumer_lag_records{partition=\"7\",topic=\"touchpoints\"} 3"), "{with}");
         assert!(with.contains("tributary_consumer_lag_seconds{partition=\"7\",topic=\"touchpoints\"} 1.5"));
         drop(partition);
         let without = metrics.render(&Health::default()).unwrap();

@@ -37,23 +37,14 @@ impl Store {
     pub(super) fn new(registry: &Registry) -> Result<Self> {
         let gauge = |name, help| make::gauge(registry, name, help);
         Ok(Self {
-            memtable: gauge(
-                "tributary_store_memtable_bytes",
-                "Memory in memtables, over all partitions.",
-            )?,
-            sst: gauge(
-                "tributary_store_sst_bytes",
-                "Sorted files on disk, over all partitions.",
-            )?,
+            memtable: gauge("tributary_store_memtable_bytes", "Memory in memtables, over all partitions.")?,
+            sst: gauge("tributary_store_sst_bytes", "Sorted files on disk, over all partitions.")?,
             pending: gauge(
                 "tributary_store_pending_compaction_bytes",
                 "Bytes that compaction is behind with, over all partitions.",
             )?,
             cache: gauge("tributary_store_block_cache_bytes", "Memory in the shared block cache.")?,
-            stalled: gauge(
-                "tributary_store_stalled_partitions",
-                "Partitions whose writes are slowed or stopped.",
-            )?,
+            stalled: gauge("tributary_store_stalled_partitions", "Partitions whose writes are slowed or stopped.")?,
             open: gauge("tributary_store_open_partitions", "Partitions whose state is open.")?,
             flushes: make::counter(
                 registry,

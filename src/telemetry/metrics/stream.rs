@@ -66,39 +66,22 @@ impl Stream {
     pub(super) fn new(registry: &Registry) -> Result<Self> {
         let counters = |name, help, label| make::counters(registry, name, help, &[label]);
         let counter = |name, help| make::counter(registry, name, help);
-        let read = counters(
-            "tributary_records_read_total",
-            "Input records settled, by topic.",
-            "topic",
-        )?;
-        let written = counters(
-            "tributary_records_written_total",
-            "Records written and committed, by topic.",
-            "topic",
-        )?;
+        let read = counters("tributary_records_read_total", "Input records settled, by topic.", "topic")?;
+        let written = counters("tributary_records_written_total", "Records written and committed, by topic.", "topic")?;
         let rows = counters("tributary_rows_total", "Attribution rows emitted, by change.", "change")?;
         let conflicts = counters(
             "tributary_conflicting_duplicates_total",
             "Events met with the identity of another and other content, by kind.",
             "kind",
         )?;
-        let transactions = counters(
-            "tributary_transactions_total",
-            "Transactions ended, by outcome.",
-            "outcome",
-        )?;
+        let transactions = counters("tributary_transactions_total", "Transactions ended, by outcome.", "outcome")?;
         let unreachable = counters(
             "tributary_dependency_unreachable_total",
             "Failed attempts to reach what we depend on.",
             "dependency",
         )?;
         let assignments = counters("tributary_assignments_total", "Partitions gained and lost.", "change")?;
-        let partitions = make::gauges(
-            registry,
-            "tributary_partitions",
-            "Partitions held now, by state.",
-            &["state"],
-        )?;
+        let partitions = make::gauges(registry, "tributary_partitions", "Partitions held now, by state.", &["state"])?;
         let lag = ["partition", "topic"];
         Ok(Self {
             touchpoints_read: read.with_label_values(&["touchpoints"]),
@@ -137,26 +120,19 @@ impl Stream {
                 registry,
                 "tributary_transaction_seconds",
                 "From the begin of a transaction to its commit.",
-                &[
-                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
-                ],
+                &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0],
             )?,
             conversion_to_row_seconds: make::histogram(
                 registry,
                 "tributary_conversion_to_row_seconds",
                 "From a conversion's log timestamp to the commit of its rows, while caught up.",
-                &[
-                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0,
-                ],
+                &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0],
             )?,
             committed: transactions.with_label_values(&["committed"]),
             aborted: transactions.with_label_values(&["aborted"]),
             unknown: transactions.with_label_values(&["unknown"]),
             fenced: transactions.with_label_values(&["fenced"]),
-            panics: counter(
-                "tributary_panics_total",
-                "Panics caught while a record was being applied.",
-            )?,
+            panics: counter("tributary_panics_total", "Panics caught while a record was being applied.")?,
             registry_unreachable: unreachable.with_label_values(&["registry"]),
             log_unreachable: unreachable.with_label_values(&["log"]),
             gained: assignments.with_label_values(&["gained"]),
@@ -239,10 +215,7 @@ impl Drop for PartitionMetrics {
         for topic in ["touchpoints", "conversions"] {
             let labels = [self.name.as_str(), topic];
             // An error says that the series is gone already, which is what is wanted.
-            drop((
-                self.lag_records.remove_label_values(&labels),
-                self.lag_seconds.remove_label_values(&labels),
-            ));
+            drop((self.lag_records.remove_label_values(&labels), self.lag_seconds.remove_label_values(&labels)));
         }
     }
 }

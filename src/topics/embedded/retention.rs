@@ -58,10 +58,7 @@ impl Broker {
         self.storage.drop_files(place, range.clone())?;
         let (topic, partition) = place;
         let mut batch = WriteBatch::default();
-        batch.delete_range(
-            record_key(topic, partition, range.start),
-            record_key(topic, partition, range.end),
-        );
+        batch.delete_range(record_key(topic, partition, range.start), record_key(topic, partition, range.end));
         self.put(&mut self.lock(), batch)
     }
 

@@ -21,7 +21,6 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
-use rdkafka::util::Timeout;
 
 use super::super::{Error, Outgoing, Output, Receipt};
 use super::errors::{self, number};
@@ -49,12 +48,7 @@ const SUPERSEDED_AT_MOST: u32 = 5;
 impl Producers {
     /// Both producers, with `init_transactions` done.
     pub(super) fn start(settings: &Settings, worker: usize, reach: &Arc<Reach>) -> Result<Self, Error> {
-        let id = |which| {
-            Slot::new(format!(
-                "{}-{}-{worker}-{which}",
-                settings.transactional_prefix, settings.instance
-            ))
-        };
+        let id = |which| Slot::new(format!("{}-{}-{worker}-{which}", settings.transactional_prefix, settings.instance));
         let mut producers = Self {
             settings: settings.clone(),
             reach: Arc::clone(reach),
@@ -100,10 +94,7 @@ impl Producers {
 
     fn open(&self) -> Result<&(Client, Topics), Error> {
         let slot = if self.turn { &self.second } else { &self.first };
-        slot.client
-            .as_ref()
-            .filter(|_| self.open)
-            .ok_or_else(|| Error::Aborted("no transaction is open".into()))
+        slot.client.as_ref().filter(|_| self.open).ok_or_else(|| Error::Aborted("no transaction is open".into()))
     }
 
     fn client(&self) -> Result<&Client, Error> {
@@ -122,10 +113,7 @@ impl Producers {
             self.renewals += 1;
             slot.start(&self.settings, &self.reach)?;
         }
-        let (client, _) = slot
-            .client
-            .as_ref()
-            .ok_or_else(|| Error::Unreachable("no producer".into()))?;
+        let (client, _) = slot.client.as_ref().ok_or_else(|| Error::Unreachable("no producer".into()))?;
         let _: Option<String> = client.client().context().take_undelivered();
         if let Err(error) = client.begin_transaction() {
             slot.renew = true;
@@ -140,9 +128,7 @@ impl Producers {
         let partition = number(outgoing.partition);
         loop {
             let sent = if outgoing.headers.is_empty() {
-                topics
-                    .get(outgoing.output)
-                    .produce(partition, outgoing.key, outgoing.value)
+                topics.get(outgoing.output).produce(partition, outgoing.key, outgoing.value)
             } else {
                 send_with_headers(client, self.settings.topics.output(outgoing.output), outgoing)
             };
@@ -167,10 +153,7 @@ impl Producers {
     ) -> Result<Receipt, Error> {
         let started = Instant::now();
         loop {
-            match self
-                .client()?
-                .send_offsets_to_transaction(offsets, member, Timeout::Never)
-            {
+            match self.client()?.send_offsets_to_transaction(offsets, member, self.settings.timeouts.transaction) {
                 Ok(()) => break,
                 Err(error) => match judge(&error) {
                     Verdict::Again => pause(),
@@ -178,8 +161,12 @@ impl Producers {
                 },
             }
         }
+        // A record that cannot be delivered fails when the transaction's time is over; the rest is for telling so.
+        let patience = self.settings.timeouts.transaction + Duration::from_secs(5);
         let client = self.client()?;
-        while !queues::flushed(client.client(), Duration::from_secs(1)) {}
+        if !queues::flushed(client.client(), patience.saturating_sub(started.elapsed())) {
+            return Err(self.give_up(Verdict::Broken, "delivery: not done in time".into()));
+        }
         if let Some(reason) = client.client().context().take_undelivered() {
             return Err(self.give_up(Verdict::Abort, format!("delivery: {reason}")));
         }
@@ -189,9 +176,13 @@ impl Producers {
     /// Asks for the end of the transaction. Before this nothing of it was in the log; after it only success is certain.
     fn end(&mut self, started: Instant) -> Result<Receipt, Error> {
         let slow = self.settings.socket_timeout() / 2;
+        // Asked again for as long as it may make a difference. After that the broker has decided one way or the other, and a
+        // new producer finds out: waiting on would only hide that nothing moves.
+        let deadline = Instant::now() + self.settings.timeouts.transaction * 2;
         let outcome = loop {
-            match self.client()?.commit_transaction(Timeout::Never) {
-                Err(error) if judge(&error) == Verdict::Again => pause(),
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client()?.commit_transaction(left) {
+                Err(error) if judge(&error) == Verdict::Again && !left.is_zero() => pause(),
                 outcome => break outcome,
             }
         };
@@ -220,14 +211,10 @@ impl Producers {
         let topic = self.settings.topics.output(Output::DeadLetter);
         let next = |partition: &u32| {
             let (client, _) = slot.client.as_ref()?;
-            let ends = client
-                .client()
-                .fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
+            let ends = client.client().fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
             ends.ok().map(|(_, end)| (*partition, end))
         };
-        Receipt {
-            dead_letters_next: self.dead_letters.iter().filter_map(next).collect(),
-        }
+        Receipt { dead_letters_next: self.dead_letters.iter().filter_map(next).collect() }
     }
 
     /// Drops the open transaction, whose end was not asked for.
@@ -235,12 +222,15 @@ impl Producers {
         if !self.open {
             return Ok(());
         }
+        let deadline = Instant::now() + self.settings.timeouts.request;
         loop {
-            match self.client()?.abort_transaction(Timeout::Never) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client()?.abort_transaction(left) {
                 Ok(()) => break,
-                Err(error) if judge(&error) == Verdict::Again => pause(),
+                Err(error) if judge(&error) == Verdict::Again && !left.is_zero() => pause(),
                 Err(error) => {
-                    // The next producer of this id aborts it as it starts.
+                    // The next producer of this id aborts it as it starts. (An abort without a limit may never return: seen
+                    // after a broker was killed under a transaction.)
                     tracing::warn!(%error, "abort failed: new producer");
                     self.slot().renew = true;
                     break;
@@ -293,11 +283,6 @@ fn send_with_headers(client: &Client, topic: &str, outgoing: &Outgoing<'_>) -> R
     (record.key, record.payload) = (outgoing.key, outgoing.value);
     let room = OwnedHeaders::new_with_capacity(outgoing.headers.len());
     let headers = outgoing.headers.iter();
-    record.headers = Some(headers.fold(room, |all, (key, value)| {
-        all.insert(Header {
-            key,
-            value: Some(*value),
-        })
-    }));
+    record.headers = Some(headers.fold(room, |all, (key, value)| all.insert(Header { key, value: Some(*value) })));
     client.send(record).map_err(|(error, _)| errors::code(&error))
 }

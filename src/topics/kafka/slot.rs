@@ -69,10 +69,7 @@ impl Topics {
             let name = names.output(output);
             Topic::of(client, name).ok_or_else(|| Error::Fatal(format!("kafka producer: {name:?} is no topic's name")))
         };
-        Ok(Self {
-            attributions: topic(Output::Attributions)?,
-            dead_letter: topic(Output::DeadLetter)?,
-        })
+        Ok(Self { attributions: topic(Output::Attributions)?, dead_letter: topic(Output::DeadLetter)? })
     }
 
     pub(super) fn get(&self, output: Output) -> &Topic<Context> {
@@ -95,12 +92,7 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(id: String) -> Self {
-        Self {
-            id,
-            client: None,
-            failures: 0,
-            renew: true,
-        }
+        Self { id, client: None, failures: 0, renew: true }
     }
 
     /// A transport failure since the last look.
@@ -138,9 +130,9 @@ impl Slot {
     fn refused(&self, error: &KafkaError, reach: &Reach) -> Error {
         let id = &self.id;
         match errors::code(error) {
-            Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => Error::Fatal(format!(
-                "kafka producer: grant Write and Describe on the transactional id {id}"
-            )),
+            Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                Error::Fatal(format!("kafka producer: grant Write and Describe on the transactional id {id}"))
+            }
             Code::InvalidTransactionTimeout => Error::Fatal(
                 "kafka producer: the transaction timeout exceeds the broker's transaction.max.timeout.ms".into(),
             ),

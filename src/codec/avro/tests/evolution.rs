@@ -16,10 +16,7 @@ fn decode_one(kind: serde_json::Value, name: &str, value: Value) -> Result<(Opti
     let datum = encode(&schema, fields(&[(name, value)]));
     let plan = TouchpointPlan::compile(&schema).map_err(|fault| fault.to_string())?;
     let draft = plan.decode(&datum).map_err(|fault| fault.to_string())?;
-    Ok((
-        draft.occurred_at.or(draft.cost_micros),
-        draft.channel.map(Cow::into_owned),
-    ))
+    Ok((draft.occurred_at.or(draft.cost_micros), draft.channel.map(Cow::into_owned)))
 }
 
 #[test]
@@ -33,10 +30,7 @@ fn reordered_added_and_dropped_fields() {
             json!({"type": "array", "items": {"type": "record", "name": "Tag", "fields": [
             {"name": "channel", "type": "string"}, {"name": "weight", "type": "float"}]}}),
         ),
-        (
-            "occurred_at",
-            json!({"type": "long", "logicalType": "timestamp-millis"}),
-        ),
+        ("occurred_at", json!({"type": "long", "logicalType": "timestamp-millis"})),
         ("tag", json!("Tag")),
         ("event_id", json!("string")),
         ("nothing", json!("null")),
@@ -85,10 +79,7 @@ fn unions_in_any_order() {
     assert_eq!(cost(json!(["null", "long"]), some(1, Value::Long(5))), Ok(Some(5)));
     assert_eq!(cost(json!(["long", "null"]), some(0, Value::Long(5))), Ok(Some(5)));
     assert_eq!(cost(json!(["long", "null"]), some(1, Value::Null)), Ok(None));
-    assert_eq!(
-        cost(json!(["string", "null", "int"]), some(2, Value::Int(-5))),
-        Ok(Some(-5))
-    );
+    assert_eq!(cost(json!(["string", "null", "int"]), some(2, Value::Int(-5))), Ok(Some(-5)));
     assert_eq!(cost(json!(["null"]), some(0, Value::Null)), Ok(None));
     assert_eq!(cost(json!("null"), Value::Null), Ok(None));
     assert_eq!(
@@ -97,64 +88,40 @@ fn unions_in_any_order() {
     );
     assert_eq!(cost(json!(["null", "double"]), some(0, Value::Null)), Ok(None));
     assert!(
-        cost(json!(["null", "double"]), some(1, Value::Double(1.0)))
-            .unwrap_err()
-            .starts_with("cost_micros: double")
+        cost(json!(["null", "double"]), some(1, Value::Double(1.0))).unwrap_err().starts_with("cost_micros: double")
     );
-    assert!(
-        compile(&[("cost_micros", json!(["double", "float"]))])
-            .unwrap_err()
-            .starts_with("cost_micros: double")
-    );
+    assert!(compile(&[("cost_micros", json!(["double", "float"]))]).unwrap_err().starts_with("cost_micros: double"));
     let channel = |kind, value| decode_one(kind, "channel", value).map(|(_, text)| text);
     assert_eq!(
         channel(json!(["int", "bytes", "null"]), some(1, Value::Bytes(b"ads".to_vec()))),
         Ok(Some("ads".into()))
     );
     let plan = compile(&[("channel", json!(["null", "string"]))]).unwrap();
-    assert_eq!(
-        plan.decode(&[4]).unwrap_err().to_string(),
-        "channel: a union branch that does not exist"
-    );
-    assert_eq!(
-        plan.decode(&[1]).unwrap_err().to_string(),
-        "channel: a negative union branch or enum symbol"
-    );
+    assert_eq!(plan.decode(&[4]).unwrap_err().to_string(), "channel: a union branch that does not exist");
+    assert_eq!(plan.decode(&[1]).unwrap_err().to_string(), "channel: a negative union branch or enum symbol");
 }
 
 #[test]
 fn promotions() {
     let number = |name, kind, value| decode_one(kind, name, value).map(|(number, _)| number);
-    assert_eq!(
-        number("cost_micros", json!("int"), Value::Int(i32::MIN)),
-        Ok(Some(i64::from(i32::MIN)))
-    );
+    assert_eq!(number("cost_micros", json!("int"), Value::Int(i32::MIN)), Ok(Some(i64::from(i32::MIN))));
     assert_eq!(number("occurred_at", json!("int"), Value::Int(7)), Ok(Some(7)));
     let text = |kind, value| decode_one(kind, "channel", value).map(|(_, text)| text);
     assert_eq!(text(json!("bytes"), Value::Bytes("é".into())), Ok(Some("é".into())));
-    assert_eq!(
-        text(json!("bytes"), Value::Bytes(vec![0xff])),
-        Err("channel: not UTF-8".into())
-    );
+    assert_eq!(text(json!("bytes"), Value::Bytes(vec![0xff])), Err("channel: not UTF-8".into()));
     let uuid = json!({"type": "string", "logicalType": "uuid"});
     let id = "123e4567-e89b-12d3-a456-426614174000";
     assert_eq!(text(uuid, string(id)), Ok(Some(id.into())));
     let kind = json!({"type": "enum", "name": "Channel", "symbols": ["email", "ads"]});
     assert_eq!(text(kind.clone(), Value::Enum(1, "ads".into())), Ok(Some("ads".into())));
     let plan = compile(&[("channel", kind)]).unwrap();
-    assert_eq!(
-        plan.decode(&[4]).unwrap_err().to_string(),
-        "channel: an enum symbol that does not exist"
-    );
+    assert_eq!(plan.decode(&[4]).unwrap_err().to_string(), "channel: an enum symbol that does not exist");
 }
 
 #[test]
 fn types_by_name() {
     let schema = record(&[
-        (
-            "first",
-            json!({"type": "enum", "name": "Channel", "symbols": ["email", "ads"]}),
-        ),
+        ("first", json!({"type": "enum", "name": "Channel", "symbols": ["email", "ads"]})),
         ("channel", json!(["null", "Channel"])),
         ("parent", json!(["null", "Event"])),
     ]);
@@ -191,36 +158,17 @@ fn times_in_any_unit_are_milliseconds_or_refused() {
     assert_eq!(nanos(1_700_000_000_123_999_999), Ok(Some(1_700_000_000_123)));
     assert_eq!(nanos(-1), Ok(Some(-1)));
     assert_eq!(nanos(i64::MIN), Ok(Some(i64::MIN.div_euclid(1_000_000))));
-    assert_eq!(
-        time(
-            json!(["null", logical("timestamp-micros")]),
-            some(1, Value::TimestampMicros(5_000))
-        ),
-        Ok(Some(5))
-    );
-    for unit in [
-        "local-timestamp-millis",
-        "local-timestamp-micros",
-        "local-timestamp-nanos",
-        "time-micros",
-    ] {
+    assert_eq!(time(json!(["null", logical("timestamp-micros")]), some(1, Value::TimestampMicros(5_000))), Ok(Some(5)));
+    for unit in ["local-timestamp-millis", "local-timestamp-micros", "local-timestamp-nanos", "time-micros"] {
         let fault = compile(&[("occurred_at", logical(unit))]).unwrap_err();
-        assert!(
-            fault.starts_with(&format!("occurred_at: {unit} in the writer's schema where a timestamp")),
-            "{fault}"
-        );
+        assert!(fault.starts_with(&format!("occurred_at: {unit} in the writer's schema where a timestamp")), "{fault}");
     }
     for unit in ["date", "time-millis"] {
         let fault = compile(&[("occurred_at", json!({"type": "int", "logicalType": unit}))]).unwrap_err();
         assert!(fault.starts_with("occurred_at: "), "{fault}");
     }
     for kind in ["string", "bytes", "double", "float", "boolean"] {
-        assert!(
-            compile(&[("occurred_at", json!(kind))])
-                .unwrap_err()
-                .starts_with("occurred_at: "),
-            "{kind}"
-        );
+        assert!(compile(&[("occurred_at", json!(kind))]).unwrap_err().starts_with("occurred_at: "), "{kind}");
     }
 }
 
@@ -244,54 +192,24 @@ fn types_that_our_fields_cannot_be() {
     let record_type = json!({"type": "record", "name": "Sub", "fields": []});
     let uuid = json!({"type": "fixed", "name": "Id", "size": 16, "logicalType": "uuid"});
     let decimal = json!({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2});
-    for kind in [
-        fixed,
-        record_type,
-        uuid,
-        json!("int"),
-        json!("long"),
-        json!("boolean"),
-        json!("double"),
-        decimal.clone(),
-    ] {
+    for kind in
+        [fixed, record_type, uuid, json!("int"), json!("long"), json!("boolean"), json!("double"), decimal.clone()]
+    {
         let fault = compile(&[("event_id", kind)]).unwrap_err();
-        assert!(
-            fault.starts_with("event_id: ") && fault.ends_with("where a string is asked"),
-            "{fault}"
-        );
+        assert!(fault.starts_with("event_id: ") && fault.ends_with("where a string is asked"), "{fault}");
     }
-    for kind in [
-        json!("double"),
-        json!("float"),
-        json!("string"),
-        decimal,
-        json!({"type": "array", "items": "long"}),
-    ] {
+    for kind in [json!("double"), json!("float"), json!("string"), decimal, json!({"type": "array", "items": "long"})] {
         let fault = compile(&[("cost_micros", kind)]).unwrap_err();
-        assert!(
-            fault.starts_with("cost_micros: ") && fault.ends_with("where an int or a long is asked"),
-            "{fault}"
-        );
+        assert!(fault.starts_with("cost_micros: ") && fault.ends_with("where an int or a long is asked"), "{fault}");
     }
     let timestamp = json!({"type": "long", "logicalType": "timestamp-millis"});
-    assert!(
-        compile(&[("cost_micros", timestamp)])
-            .unwrap_err()
-            .starts_with("cost_micros: timestamp-millis")
-    );
+    assert!(compile(&[("cost_micros", timestamp)]).unwrap_err().starts_with("cost_micros: timestamp-millis"));
 }
 
 #[test]
 fn a_schema_that_is_no_record_is_refused() {
-    for kind in [
-        json!("string"),
-        json!(["null", "string"]),
-        json!({"type": "array", "items": "string"}),
-    ] {
+    for kind in [json!("string"), json!(["null", "string"]), json!({"type": "array", "items": "string"})] {
         let fault = TouchpointPlan::compile(&schema(&kind)).unwrap_err().to_string();
-        assert!(
-            fault.starts_with("value: ") && fault.ends_with("where a record is asked"),
-            "{fault}"
-        );
+        assert!(fault.starts_with("value: ") && fault.ends_with("where a record is asked"), "{fault}");
     }
 }

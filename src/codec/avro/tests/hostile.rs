@@ -26,10 +26,7 @@ fn lengths_are_bounded_by_what_is_there() {
     assert_eq!(fault(&plan, &[0xff; 11]), "event_id: a number of more than 64 bits");
     assert_eq!(fault(&plan, &[2, 0xff]), "event_id: not UTF-8");
     assert_eq!(fault(&plan, &[2, b'a']), "value: the writer's field extra: truncated");
-    assert_eq!(
-        fault(&plan, &[2, b'a', 1]),
-        "value: the writer's field extra: a negative length"
-    );
+    assert_eq!(fault(&plan, &[2, b'a', 1]), "value: the writer's field extra: a negative length");
     assert_eq!(fault(&plan, &[2, b'a', 2, 0xff, 9]), "value: 1 bytes left over");
     assert_eq!(plan.decode(&[2, b'a', 2, 0xff]).unwrap().event_id.as_deref(), Some("a"));
 }
@@ -39,19 +36,12 @@ fn numbers_keep_to_their_width() {
     let plan = plan(&[("cost_micros", json!("int"))]);
     assert_eq!(fault(&plan, &HUGE), "cost_micros: an int of more than 32 bits");
     assert_eq!(fault(&plan, &[0xff; 10]), "cost_micros: a number of more than 64 bits");
-    assert_eq!(
-        plan.decode(&[0x80, 0x00]).unwrap().cost_micros,
-        Some(0),
-        "padding is Avro all the same"
-    );
+    assert_eq!(plan.decode(&[0x80, 0x00]).unwrap().cost_micros, Some(0), "padding is Avro all the same");
 }
 
 #[test]
 fn blocks_with_and_without_sizes() {
-    let plan = plan(&[
-        ("tags", json!({"type": "array", "items": "string"})),
-        ("user_id", json!("string")),
-    ]);
+    let plan = plan(&[("tags", json!({"type": "array", "items": "string"})), ("user_id", json!("string"))]);
     let user = [2, b'u'];
     let good = |blocks: &[u8]| {
         let datum = [blocks, &user].concat();
@@ -99,20 +89,14 @@ fn a_type_that_contains_itself_is_bounded() {
     )]);
     let list = |length| [vec![2; length], vec![0]].concat();
     assert!(plan.decode(&list(20)).is_ok());
-    assert_eq!(
-        fault(&plan, &vec![2; 1_000_000]),
-        "value: the writer's field next: nested deeper than 100 values"
-    );
+    assert_eq!(fault(&plan, &vec![2; 1_000_000]), "value: the writer's field next: nested deeper than 100 values");
     // A record that is made of itself has no finite value; it must not be tried for ever.
     let endless = self::plan(&[(
         "x",
         json!({"type": "record", "name": "Loop", "fields": [
         {"name": "a", "type": "Loop"}, {"name": "b", "type": "Loop"}]}),
     )]);
-    assert_eq!(
-        fault(&endless, &[]),
-        "value: the writer's field x: nested deeper than 100 values"
-    );
+    assert_eq!(fault(&endless, &[]), "value: the writer's field x: nested deeper than 100 values");
 }
 
 #[test]
@@ -130,14 +114,8 @@ fn a_small_schema_that_spells_a_huge_one_stays_small() {
             {"name": "a", "type": inner}, {"name": "b", "type": inner}]}),
         ));
     }
-    let named: Vec<_> = fields
-        .iter()
-        .map(|(name, schema)| (name.as_str(), schema.clone()))
-        .collect();
-    assert_eq!(
-        fault(&plan(&named), &[0; 64]),
-        "value: the writer's field r6: truncated"
-    ); // 1 + 2 + … + 32 ints fit
+    let named: Vec<_> = fields.iter().map(|(name, schema)| (name.as_str(), schema.clone())).collect();
+    assert_eq!(fault(&plan(&named), &[0; 64]), "value: the writer's field r6: truncated"); // 1 + 2 + … + 32 ints fit
 }
 
 #[test]
@@ -151,9 +129,7 @@ fn deep_schemas_are_refused() {
     for _ in 0..101 {
         deep = Schema::array(deep).build();
     }
-    let Schema::Record(mut outer) = record(&[("deep", json!("int"))]) else {
-        panic!("no record")
-    };
+    let Schema::Record(mut outer) = record(&[("deep", json!("int"))]) else { panic!("no record") };
     outer.fields[0].schema = deep;
     let fault = TouchpointPlan::compile(&Schema::Record(outer)).unwrap_err().to_string();
     assert_eq!(fault, "value: the writer's schema is nested deeper than 100 types");

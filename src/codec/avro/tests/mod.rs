@@ -19,41 +19,26 @@ fn schema(json: &serde_json::Value) -> Schema {
 
 /// A record schema of these fields, each `[name, type]`.
 fn record(fields: &[(&str, serde_json::Value)]) -> Schema {
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, schema)| serde_json::json!({"name": name, "type": schema}))
-        .collect();
+    let fields: Vec<_> =
+        fields.iter().map(|(name, schema)| serde_json::json!({"name": name, "type": schema})).collect();
     schema(&serde_json::json!({"type": "record", "name": "Event", "namespace": "shop", "fields": fields}))
 }
 
 /// A datum as apache-avro writes it.
 fn encode(schema: &Schema, value: Value) -> Vec<u8> {
-    GenericDatumWriter::builder(schema)
-        .build()
-        .unwrap()
-        .write_value_to_vec(value)
-        .unwrap()
+    GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value).unwrap()
 }
 
 /// A datum as apache-avro reads it, all of it.
 fn read_all(schema: &Schema, mut datum: &[u8]) -> Value {
-    let value = GenericDatumReader::builder(schema)
-        .build()
-        .unwrap()
-        .read_value(&mut datum)
-        .unwrap();
+    let value = GenericDatumReader::builder(schema).build().unwrap().read_value(&mut datum).unwrap();
     assert!(datum.is_empty(), "{} bytes left", datum.len());
     value
 }
 
 /// A record value of these fields.
 fn fields(values: &[(&str, Value)]) -> Value {
-    Value::Record(
-        values
-            .iter()
-            .map(|(name, value)| ((*name).into(), value.clone()))
-            .collect(),
-    )
+    Value::Record(values.iter().map(|(name, value)| ((*name).into(), value.clone())).collect())
 }
 
 fn some(branch: u32, value: Value) -> Value {

@@ -40,10 +40,7 @@ fn types() -> impl Strategy<Value = Type> {
             inner.clone().prop_map(|t| Type::Map(Box::new(t))),
             (any::<u64>(), proptest::collection::vec(inner.clone(), 0..4)).prop_map(|(n, t)| Type::Record(n, t)),
             inner
-                .prop_filter("no union in a union", |t| !matches!(
-                    t,
-                    Type::Option(_) | Type::Plain("null")
-                ))
+                .prop_filter("no union in a union", |t| !matches!(t, Type::Option(_) | Type::Plain("null")))
                 .prop_map(|t| Type::Option(Box::new(t))),
         ]
     })
@@ -74,9 +71,7 @@ impl Type {
 
     /// A value of this type, chosen by `seed`.
     fn value(&self, seed: &mut u64) -> Value {
-        *seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let number = (*seed >> 16) as i64;
         match self {
             Self::Plain("null") => Value::Null,
@@ -100,9 +95,7 @@ impl Type {
             Self::Array(item) => Value::Array((0..number & 3).map(|_| item.value(seed)).collect()),
             Self::Map(value) => Value::Map((0..number & 3).map(|n| (n.to_string(), value.value(seed))).collect()),
             Self::Record(_, types) => {
-                let fields = (0..)
-                    .zip(types)
-                    .map(|(n, t): (u32, _)| (format!("f{n}"), t.value(seed)));
+                let fields = (0..).zip(types).map(|(n, t): (u32, _)| (format!("f{n}"), t.value(seed)));
                 Value::Record(fields.collect())
             }
             Self::Option(inner) if number % 2 == 0 => some(0, inner.value(seed)),
@@ -123,12 +116,7 @@ fn ours(number: usize, variant: u8, text: &str) -> (&'static str, serde_json::Va
         1 if variant == 0 => ("channel", json!(["string", "int", "null"]), some(2, Value::Null), draft),
         1 => {
             draft.channel = owned();
-            (
-                "channel",
-                json!(["int", "null", "string"]),
-                some(2, string(text)),
-                draft,
-            )
+            ("channel", json!(["int", "null", "string"]), some(2, string(text)), draft)
         }
         2 if variant == 0 => {
             draft.occurred_at = Some(-3);

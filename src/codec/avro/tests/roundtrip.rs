@@ -23,10 +23,7 @@ fn touchpoint_value(t: &Touchpoint<'_>) -> Value {
         ("campaign", option_text(t.campaign)),
         ("content", option_text(t.content)),
         ("term", option_text(t.term)),
-        (
-            "cost_micros",
-            t.cost_micros.map_or(some(0, Value::Null), |v| some(1, Value::Long(v))),
-        ),
+        ("cost_micros", t.cost_micros.map_or(some(0, Value::Null), |v| some(1, Value::Long(v)))),
         ("currency", option_text(t.currency)),
         ("milestone", option_text(t.milestone)),
     ])
@@ -39,20 +36,12 @@ fn row_value(row: &Row<'_>) -> Value {
         ("row_id", Value::String(String::from_utf8(id).unwrap())),
         ("conversion_id", string(row.conversion_id)),
         ("model", string(row.model.name())),
-        (
-            "model_version",
-            row.model_version
-                .map_or(some(0, Value::Null), |v| some(1, Value::Int(v))),
-        ),
+        ("model_version", row.model_version.map_or(some(0, Value::Null), |v| some(1, Value::Int(v)))),
         ("touchpoint_id", string(row.touchpoint_id)),
         ("user_id", string(row.user_id)),
         ("kind", string(row.kind)),
         ("converted_at", Value::TimestampMillis(row.converted_at)),
-        (
-            "touched_at",
-            row.touched_at
-                .map_or(some(0, Value::Null), |v| some(1, Value::TimestampMillis(v))),
-        ),
+        ("touched_at", row.touched_at.map_or(some(0, Value::Null), |v| some(1, Value::TimestampMillis(v)))),
         ("channel", string(row.channel)),
         ("interaction", option_text(row.interaction)),
         ("source", option_text(row.source)),
@@ -176,10 +165,7 @@ fn rows_of_other_shapes_are_refused() {
         [&bytes[..at], to, &bytes[at + from.len()..]].concat()
     };
     assert!(fault(&text(&good, b"linear", b"linaer")).starts_with("model: no model is named"));
-    assert_eq!(
-        fault(&text(&good, b"\x02t\x02u", b"\x02s\x02u")),
-        "row_id: not the id of this row"
-    );
+    assert_eq!(fault(&text(&good, b"\x02t\x02u", b"\x02s\x02u")), "row_id: not the id of this row");
     let last = good.len() - 1;
     let mut odd = good.clone();
     odd[last] = 2;
@@ -189,11 +175,7 @@ fn rows_of_other_shapes_are_refused() {
 #[test]
 fn long_ids_take_a_long_length() {
     let id = "|".repeat(128);
-    let owned = Row {
-        conversion_id: &id,
-        touchpoint_id: &id,
-        ..unattributed()
-    };
+    let owned = Row { conversion_id: &id, touchpoint_id: &id, ..unattributed() };
     let mut framed = Vec::new();
     write_row(1, &owned, &mut framed);
     let schema = Schema::parse_str(schemas::ATTRIBUTION).unwrap();

@@ -61,9 +61,7 @@ fn several_threads_share_the_syncs() {
             scope.spawn(move || {
                 for turn in 0..50 {
                     let value = format!("{thread}/{turn}");
-                    let positions = broker
-                        .append(Input::Touchpoints, &[record(turn % 4, "k", &value, 1)])
-                        .unwrap();
+                    let positions = broker.append(Input::Touchpoints, &[record(turn % 4, "k", &value, 1)]).unwrap();
                     assert!(broker.ends(Topic::Touchpoints)[(turn % 4) as usize] > positions[0].1);
                 }
             });
@@ -73,9 +71,7 @@ fn several_threads_share_the_syncs() {
                 let mine = worker.poll(Duration::ZERO).unwrap();
                 assert_eq!(mine.len(), 2);
                 for turn in 0..50 {
-                    let Assignment::Gained(partition) = mine[turn % 2] else {
-                        panic!("{mine:?}")
-                    };
+                    let Assignment::Gained(partition) = mine[turn % 2] else { panic!("{mine:?}") };
                     worker.begin().unwrap();
                     worker.produce(row(partition, "k", Some(&turn.to_string()))).unwrap();
                     worker.commit(&offsets(partition, 0, 0, &turn.to_string())).unwrap();
@@ -113,10 +109,8 @@ fn append_and_commit(folder: &Path) -> ! {
     loop {
         number += 1;
         let value = number.to_string();
-        let appended = broker.append(
-            Input::Touchpoints,
-            &[record(0, "k", &value, number), record(1, "k", &value, number)],
-        );
+        let appended =
+            broker.append(Input::Touchpoints, &[record(0, "k", &value, number), record(1, "k", &value, number)]);
         println!("appended {}", appended.unwrap()[1].1);
         member.begin().unwrap();
         for copy in 0..20 {
@@ -124,15 +118,8 @@ fn append_and_commit(folder: &Path) -> ! {
             let key = if number % 5 == 0 { large.as_str() } else { "key" };
             member.produce(row(copy % 2, key, Some(&value))).unwrap();
         }
-        let next = PerInput {
-            touchpoints: number,
-            conversions: 0,
-        };
-        let both = [0, 1].map(|partition| PartitionOffsets {
-            partition,
-            next,
-            metadata: value.clone(),
-        });
+        let next = PerInput { touchpoints: number, conversions: 0 };
+        let both = [0, 1].map(|partition| PartitionOffsets { partition, next, metadata: value.clone() });
         let [first, second] = both;
         member.commit(&Offsets::new(first, vec![second])).unwrap();
         println!("committed {number}");
@@ -147,22 +134,11 @@ fn check(broker: &Arc<Broker>, appended: Option<i64>, committed: i64) -> i64 {
         offsets.map_or(0, |offsets| offsets.metadata.parse::<i64>().unwrap())
     });
     assert_eq!(last[0], last[1], "one transaction committed both");
-    assert!(
-        last[0] >= committed,
-        "{committed} was acknowledged, {} is there",
-        last[0]
-    );
+    assert!(last[0] >= committed, "{committed} was acknowledged, {} is there", last[0]);
     for partition in [0, 1] {
         let rows = broker.read(Topic::Attributions, partition, 0, usize::MAX).unwrap();
-        let numbers: Vec<i64> = rows
-            .iter()
-            .map(|row| {
-                std::str::from_utf8(row.value.as_ref().unwrap())
-                    .unwrap()
-                    .parse()
-                    .unwrap()
-            })
-            .collect();
+        let numbers: Vec<i64> =
+            rows.iter().map(|row| std::str::from_utf8(row.value.as_ref().unwrap()).unwrap().parse().unwrap()).collect();
         let whole: Vec<i64> = (1..=last[0]).flat_map(|number| [number; 10]).collect();
         assert_eq!(numbers, whole);
     }
@@ -192,11 +168,7 @@ fn killed_at_any_moment() {
     let (mut appended, mut committed) = (None, 0);
     for round in 0..8_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "topics::embedded::tests::durability::killed_at_any_moment",
-                "--nocapture",
-            ])
+            .args(["--exact", "topics::embedded::tests::durability::killed_at_any_moment", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -234,25 +206,13 @@ fn a_log_cut_anywhere_holds_whole_transactions() {
     let mut member = sole_member(&broker, "w");
     for number in 1..=30_i64 {
         let value = number.to_string();
-        broker
-            .append(
-                Input::Touchpoints,
-                &[record(0, "k", &value, 1), record(1, "k", &value, 1)],
-            )
-            .unwrap();
+        broker.append(Input::Touchpoints, &[record(0, "k", &value, 1), record(1, "k", &value, 1)]).unwrap();
         member.begin().unwrap();
         for copy in 0..20 {
             member.produce(row(copy % 2, "key", Some(&value))).unwrap();
         }
-        let next = PerInput {
-            touchpoints: number,
-            conversions: 0,
-        };
-        let [first, second] = [0, 1].map(|partition| PartitionOffsets {
-            partition,
-            next,
-            metadata: value.clone(),
-        });
+        let next = PerInput { touchpoints: number, conversions: 0 };
+        let [first, second] = [0, 1].map(|partition| PartitionOffsets { partition, next, metadata: value.clone() });
         member.commit(&Offsets::new(first, vec![second])).unwrap();
     }
     let mut seen = BTreeSet::new();
@@ -264,12 +224,7 @@ fn a_log_cut_anywhere_holds_whole_transactions() {
             std::fs::copy(file.path(), &to).unwrap();
             if to.extension().is_some_and(|ending| ending == "log") {
                 let length = file.metadata().unwrap().len();
-                std::fs::OpenOptions::new()
-                    .write(true)
-                    .open(&to)
-                    .unwrap()
-                    .set_len(length * cut / 40)
-                    .unwrap();
+                std::fs::OpenOptions::new().write(true).open(&to).unwrap().set_len(length * cut / 40).unwrap();
             }
         }
         seen.insert(check(&on_disk(copy.path(), 2), None, 0));
