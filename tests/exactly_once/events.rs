@@ -36,14 +36,7 @@ const CHANNELS: [&str; 6] = ["direct", "email", "paid search", "ünïcode ☂", 
 impl Events {
     /// The events of a seed, of so many users.
     pub fn new(seed: u64, users: u64, end: i64, schemas: SchemaIds) -> Self {
-        Self {
-            dice: Dice::new(seed, 1),
-            schemas,
-            users,
-            end,
-            said: Vec::new(),
-            count: 0,
-        }
+        Self { dice: Dice::new(seed, 1), schemas, users, end, said: Vec::new(), count: 0 }
     }
 
     /// The next record.
@@ -53,11 +46,7 @@ impl Events {
         if self.dice.chance(5) {
             return self.bad(input, event);
         }
-        let place = if self.said.len() < 256 {
-            self.said.len()
-        } else {
-            self.dice.index(256)
-        };
+        let place = if self.said.len() < 256 { self.said.len() } else { self.dice.index(256) };
         self.said.truncate(256);
         if place == self.said.len() {
             self.said.push((input, event.clone()));
@@ -67,20 +56,11 @@ impl Events {
         let key = key_of(&event);
         let line = Value::Object(event).to_string();
         let value = self.encode(input, &line);
-        Record {
-            input,
-            key,
-            value: Some(value),
-            line: Some(line),
-        }
+        Record { input, key, value: Some(value), line: Some(line) }
     }
 
     fn event(&mut self) -> (Input, Map<String, Value>) {
-        let again = if self.said.is_empty() {
-            None
-        } else {
-            Some(self.dice.pick(&self.said).clone())
-        };
+        let again = if self.said.is_empty() { None } else { Some(self.dice.pick(&self.said).clone()) };
         match (self.dice.weighted(&[(62, 0), (14, 1), (8, 2), (8, 3), (8, 4)]), again) {
             (1, _) => (Input::Conversions, self.conversion()),
             (2, Some((Input::Conversions, said))) => (Input::Conversions, self.adjustment(&said)),
@@ -116,10 +96,7 @@ impl Events {
             }
         }
         if self.dice.chance(300) {
-            event.insert(
-                "interaction".into(),
-                json!(*self.dice.pick(&["view", "visit", "click"])),
-            );
+            event.insert("interaction".into(), json!(*self.dice.pick(&["view", "visit", "click"])));
         }
         if self.dice.chance(300) {
             event.insert("cost_micros".into(), json!(self.dice.between(0, 2_000_000)));
@@ -217,12 +194,7 @@ impl Events {
                 Some(Value::Object(event).to_string().into_bytes())
             }
         };
-        Record {
-            input,
-            key,
-            value,
-            line: None,
-        }
+        Record { input, key, value, line: None }
     }
 }
 

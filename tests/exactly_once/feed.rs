@@ -76,12 +76,7 @@ impl Feed {
             wire.finish();
             sent
         });
-        Self {
-            stop,
-            count,
-            thread: Some(thread),
-            files,
-        }
+        Self { stop, count, thread: Some(thread), files }
     }
 
     /// Records sent so far.
@@ -124,10 +119,7 @@ impl Wire {
         Self {
             producer,
             topics: PerInput::from_fn(|input: Input| stage.topic(input.name())),
-            files: PerInput {
-                touchpoints,
-                conversions,
-            },
+            files: PerInput { touchpoints, conversions },
         }
     }
 
@@ -139,12 +131,7 @@ impl Wire {
         let mut headers = OwnedHeaders::new();
         match &record.line {
             Some(line) => writeln!(file, "{line}").unwrap(),
-            None => {
-                headers = headers.insert(Header {
-                    key: BAD,
-                    value: Some(""),
-                })
-            }
+            None => headers = headers.insert(Header { key: BAD, value: Some("") }),
         }
         let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.topics.get(record.input)).headers(headers);
         message.key = record.key.as_deref();
@@ -158,11 +145,7 @@ impl Wire {
 
     fn finish(&mut self) {
         self.producer.flush(Duration::from_secs(120)).unwrap();
-        assert_eq!(
-            self.producer.context().0.load(Ordering::Relaxed),
-            0,
-            "records that the broker did not take"
-        );
+        assert_eq!(self.producer.context().0.load(Ordering::Relaxed), 0, "records that the broker did not take");
         self.files.touchpoints.flush().unwrap();
         self.files.conversions.flush().unwrap();
     }

@@ -23,14 +23,7 @@ impl Instance {
     /// Starts it.
     pub fn start(name: &str, config: PathBuf, port: u16, log: PathBuf) -> Self {
         let child = spawn(&config, &log);
-        Self {
-            name: name.into(),
-            config,
-            port,
-            log,
-            child,
-            started: Instant::now(),
-        }
+        Self { name: name.into(), config, port, log, child, started: Instant::now() }
     }
 
     /// Starts it again, after its death.
@@ -44,13 +37,7 @@ impl Instance {
         self.still_alive();
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();
-        assert_eq!(
-            status.signal(),
-            Some(libc::SIGKILL),
-            "{}: ended before it was killed\n{}",
-            self.name,
-            self.tail()
-        );
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "{}: ended before it was killed\n{}", self.name, self.tail());
     }
 
     /// Stops the clock for the process.
@@ -99,20 +86,11 @@ impl Instance {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
-        assert_eq!(
-            status.unwrap().code(),
-            Some(0),
-            "{}: its end after SIGTERM\n{}",
-            self.name,
-            self.tail()
-        );
+        assert_eq!(status.unwrap().code(), Some(0), "{}: its end after SIGTERM\n{}", self.name, self.tail());
     }
 
     fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success(), "kill -s {name}");
     }
 
@@ -120,10 +98,7 @@ impl Instance {
         let log = std::fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
-        lines
-            .get(lines.len().saturating_sub(30)..)
-            .unwrap_or_default()
-            .join("\n")
+        lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")
     }
 }
 
@@ -140,12 +115,6 @@ impl Drop for Instance {
 fn spawn(config: &PathBuf, log: &PathBuf) -> Child {
     let file = || Stdio::from(OpenOptions::new().create(true).append(true).open(log).unwrap());
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
-    command
-        .arg("run")
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(file())
-        .stderr(file());
+    command.arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(file()).stderr(file());
     command.spawn().unwrap()
 }

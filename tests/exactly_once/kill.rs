@@ -19,9 +19,7 @@ const SETTLE: Duration = Duration::from_secs(120);
 
 /// `TRIBUTARY_SEED` repeats a run's events and moments, as far as threads and processes can be repeated.
 fn seed() -> u64 {
-    let given = std::env::var("TRIBUTARY_SEED")
-        .ok()
-        .map(|seed| seed.parse().expect("TRIBUTARY_SEED: a number"));
+    let given = std::env::var("TRIBUTARY_SEED").ok().map(|seed| seed.parse().expect("TRIBUTARY_SEED: a number"));
     given.unwrap_or_else(|| now() as u64 % 1_000_000)
 }
 
@@ -49,11 +47,7 @@ fn kill_and_recover() {
     }
     let under_chaos = Instant::now();
     chaos(&stage, &mut both, &mut Dice::new(seed, 2));
-    println!(
-        "{KILLS} kills in {:.0} s, {} records sent",
-        under_chaos.elapsed().as_secs_f64(),
-        feed.sent()
-    );
+    println!("{KILLS} kills in {:.0} s, {} records sent", under_chaos.elapsed().as_secs_f64(), feed.sent());
     let (sent, files) = feed.finish();
     let drained = until("all records answered", SETTLE, || {
         both.iter_mut().for_each(Instance::still_alive);
@@ -103,10 +97,7 @@ fn chaos(stage: &Stage, both: &mut [Instance; 2], dice: &mut Dice) {
 fn judge(stage: &Stage, sent: Sent, replayed: &[u8]) {
     let (rows, records) = stage.read_rows("attributions");
     let count = replayed.iter().filter(|byte| **byte == b'\n').count();
-    println!(
-        "{} records in ({} bad), {records} out, {count} rows",
-        sent.records, sent.bad
-    );
+    println!("{} records in ({} bad), {records} out, {count} rows", sent.records, sent.bad);
     same_rows(&rows, replayed);
 
     let (bad, letters) = (log::bad_records(stage), log::dead_letters(stage));
@@ -120,26 +111,17 @@ fn judge(stage: &Stage, sent: Sent, replayed: &[u8]) {
     let ready = third.ready(SETTLE);
     println!("a lost disk: ready after {:.1} s", ready.as_secs_f64());
     third.stop();
-    assert_eq!(
-        stage.read_rows("attributions"),
-        (rows, records),
-        "the rebuilt state was answered again"
-    );
+    assert_eq!(stage.read_rows("attributions"), (rows, records), "the rebuilt state was answered again");
     let (config, _) = stage.configure(usual);
     let verified = stage.tributary(&["verify"], &config);
     let words = String::from_utf8_lossy(&verified.stderr);
     assert_eq!(verified.status.code(), Some(0), "verify: {words}");
-    assert!(
-        words.contains(&format!("{count} rows of 4 partitions: 0 differences")),
-        "verify: {words}"
-    );
+    assert!(words.contains(&format!("{count} rows of 4 partitions: 0 differences")), "verify: {words}");
 }
 
 /// The id that `schemas register` says it got for a topic's values.
 fn schema_id(registered: &str, topic: &str) -> u32 {
     let line = registered.lines().find(|line| line.contains(&format!("{topic}-value")));
-    let id = line
-        .and_then(|line| line.rsplit(' ').next())
-        .and_then(|id| id.parse().ok());
+    let id = line.and_then(|line| line.rsplit(' ').next()).and_then(|id| id.parse().ok());
     id.unwrap_or_else(|| panic!("no id for {topic} in {registered}"))
 }

@@ -68,10 +68,7 @@ pub fn dead_letters(stage: &Stage) -> Bad {
         let origin = (text("tributary-origin-topic"), partition, offset);
         assert!(text("tributary-reason").contains(": "), "no reason in {origin:?}");
         assert_eq!(message.partition(), partition, "{origin:?}");
-        assert!(
-            letters.insert(origin.clone(), content(message)).is_none(),
-            "{origin:?} was set aside twice"
-        );
+        assert!(letters.insert(origin.clone(), content(message)).is_none(), "{origin:?} was set aside twice");
     });
     letters
 }
@@ -91,22 +88,13 @@ fn each(stage: &Stage, topic: &str, mut take: impl FnMut(&BorrowedMessage<'_>)) 
     for partition in 0..PARTITIONS {
         let (start, end) = client.fetch_watermarks(topic, partition, LIMIT).unwrap();
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(start))
-            .unwrap();
+        list.add_partition_offset(topic, partition, Offset::Offset(start)).unwrap();
         client.assign(&list).unwrap();
         let began = Instant::now();
         // The last offset may be a transaction's marker, so the position says when all was read.
-        let position = || {
-            client.position().unwrap().elements_for_topic(topic)[0]
-                .offset()
-                .to_raw()
-                .unwrap_or(start)
-        };
+        let position = || client.position().unwrap().elements_for_topic(topic)[0].offset().to_raw().unwrap_or(start);
         while start < end && position() < end {
-            assert!(
-                began.elapsed() < LIMIT,
-                "{topic}-{partition}: not read within {LIMIT:?}"
-            );
+            assert!(began.elapsed() < LIMIT, "{topic}-{partition}: not read within {LIMIT:?}");
             if let Some(message) = client.poll(Duration::from_millis(100)) {
                 take(&message.unwrap());
             }

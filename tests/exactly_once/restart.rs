@@ -21,9 +21,7 @@ fn ready_soon_after_a_kill() {
     let feed = Feed::start(&stage, Events::new(11, 1_000, now(), None), 500);
     for _ in 0..3 {
         let sent = feed.sent();
-        until("more records sent", Duration::from_secs(60), || {
-            feed.sent() > sent + 1_500
-        });
+        until("more records sent", Duration::from_secs(60), || feed.sent() > sent + 1_500);
         instance.kill9();
         instance.start_again();
         let ready = instance.ready(Duration::from_secs(60));

@@ -26,31 +26,19 @@ fn the_way_out() {
     let old = stage.replay(&files, &config);
     same_rows(&stage.read_rows("attributions").0, &old);
 
-    let (code, said) = stage
-        .run(Variant {
-            lookback: "3d",
-            ..usual
-        })
-        .ended(SETTLE);
+    let (code, said) = stage.run(Variant { lookback: "3d", ..usual }).ended(SETTLE);
     assert_eq!(code, Some(6), "{said}");
     for word in ["rules", "kafka.group_id", "engine.data_dir", "topics.attributions"] {
         assert!(said.contains(word), "the refusal does not speak of {word}:\n{said}");
     }
     same_rows(&stage.read_rows("attributions").0, &old);
 
-    let out = Variant {
-        instance: "out",
-        group: "group-2",
-        attributions: "attributions-2",
-        lookback: "3d",
-    };
+    let out = Variant { instance: "out", group: "group-2", attributions: "attributions-2", lookback: "3d" };
     let (config, _) = stage.configure(out);
     stage.done(&["topics", "create"], &config);
     let mut second = stage.run(out);
     second.ready(SETTLE);
-    until("all records answered again", SETTLE, || {
-        log::behind(&stage, "group-2") == 0
-    });
+    until("all records answered again", SETTLE, || log::behind(&stage, "group-2") == 0);
     second.stop();
     let new = stage.replay(&files, &config);
     assert_ne!(old, new, "the rule makes no difference");

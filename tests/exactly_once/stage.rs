@@ -40,17 +40,8 @@ impl Stage {
         static TURN: Mutex<()> = Mutex::new(());
         let broker = Broker::shared();
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = tempfile::Builder::new()
-            .prefix(name)
-            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-            .unwrap();
-        Self {
-            broker,
-            name,
-            registry,
-            dir,
-            _turn: turn,
-        }
+        let dir = tempfile::Builder::new().prefix(name).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self { broker, name, registry, dir, _turn: turn }
     }
 
     /// A file or folder of this test's own.
@@ -65,22 +56,12 @@ impl Stage {
 
     /// What every instance of a test has in common.
     pub fn usual<'v>(&self, instance: &'v str) -> Variant<'v> {
-        Variant {
-            instance,
-            group: "group",
-            attributions: "attributions",
-            lookback: "7d",
-        }
+        Variant { instance, group: "group", attributions: "attributions", lookback: "7d" }
     }
 
     /// Writes the configuration of an instance with a data folder of its own; the file and the port it listens on.
     pub fn configure(&self, variant: Variant<'_>) -> (PathBuf, u16) {
-        let Variant {
-            instance,
-            group,
-            attributions,
-            lookback,
-        } = variant;
+        let Variant { instance, group, attributions, lookback } = variant;
         let port = free_port();
         let (broker, name) = (self.broker.address(), self.name);
         let (format, url) = match &self.registry {
@@ -131,12 +112,7 @@ log_format = "text"
     /// An instance, running.
     pub fn run(&self, variant: Variant<'_>) -> Instance {
         let (config, port) = self.configure(variant);
-        Instance::start(
-            variant.instance,
-            config,
-            port,
-            self.path(&format!("{}.log", variant.instance)),
-        )
+        Instance::start(variant.instance, config, port, self.path(&format!("{}.log", variant.instance)))
     }
 
     /// Runs a command of the binary to its end.
@@ -155,15 +131,7 @@ log_format = "text"
         let output = self.path("replayed.ndjson");
         let [touchpoints, conversions] = files.each_ref().map(|file| file.to_str().unwrap());
         let output_text = output.to_str().unwrap();
-        let arguments = [
-            "replay",
-            "--touchpoints",
-            touchpoints,
-            "--conversions",
-            conversions,
-            "--output",
-            output_text,
-        ];
+        let arguments = ["replay", "--touchpoints", touchpoints, "--conversions", conversions, "--output", output_text];
         self.done(&arguments, config);
         std::fs::read(output).unwrap()
     }
@@ -183,11 +151,7 @@ log_format = "text"
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         succeeded(&["read_rows.py"], &output);
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        let records = words
-            .split(' ')
-            .nth(1)
-            .and_then(|count| count.parse().ok())
-            .unwrap_or_else(|| panic!("{words}"));
+        let records = words.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{words}"));
         (output.stdout, records)
     }
 }
@@ -196,10 +160,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.dir.disable_cleanup(true);
-            eprintln!(
-                "configurations, logs and events are kept in {}",
-                self.dir.path().display()
-            );
+            eprintln!("configurations, logs and events are kept in {}", self.dir.path().display());
         }
     }
 }
@@ -207,12 +168,7 @@ impl Drop for Stage {
 /// What a command printed to standard output; it must have succeeded.
 fn succeeded(what: &[&str], output: &Output) -> String {
     let words = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{}: {}: {words}",
-        what.join(" "),
-        output.status
-    );
+    assert!(output.status.success(), "{}: {}: {words}", what.join(" "), output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
