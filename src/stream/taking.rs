@@ -88,7 +88,8 @@ pub enum Refusal {
     },
 }
 
-const ANEW: &str = "to begin anew, choose a new group_id, data_dir and attributions topic: all three";
+const ANEW: &str =
+    "to begin anew, choose a new kafka.group_id, engine.data_dir and topics.attributions: all three";
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
