@@ -103,7 +103,7 @@ impl Owned {
     /// Begins taking again, from what the group has committed; whatever was read or prepared is dropped.
     pub fn retake(&mut self) {
         self.phase = Phase::Taking { missing_since: None };
-        self.prepared.taken = 0;
+        self.prepared.clear();
     }
 
     /// Tries to take the partition: judges what state, group and log say, and starts the replay.
@@ -264,7 +264,7 @@ impl Owned {
         let partition = self.number;
         let Self { store, intake, late, log: identity, prepared, most, .. } = self;
         *most = most.saturating_mul(2).clamp(1, limit.records);
-        prepared.taken = 0;
+        prepared.clear();
         let mut count = intake.pick(log, partition, *most, now);
         if count == 0 {
             return Ok(false);

@@ -95,7 +95,8 @@ pub enum Trouble {
 }
 
 impl Prepared {
-    fn clear(&mut self) {
+    /// Forgets the batch and keeps the room.
+    pub fn clear(&mut self) {
         self.overlay.clear();
         self.batch.clear();
         self.rows.clear();
