@@ -97,7 +97,8 @@ impl Housekeeping {
             let Ok(meta) = Meta::decode(&durable) else { continue };
             for input in Input::ALL {
                 let old = broker.offset_at(input, number, before)?;
-                broker.trim(input, number, old.min(*meta.applied.get(input)))?;
+                // The last applied record stays: whoever takes the partition reads it again, to compare it.
+                broker.trim(input, number, old.min(*meta.applied.get(input) - 1))?;
             }
             let old = broker.offset_at(Topic::DeadLetter, number, before)?;
             broker.trim(Topic::DeadLetter, number, old.min(meta.dead_letters))?;

@@ -287,7 +287,7 @@ impl World {
             };
             let durable = tributary::stream::meta::Meta::decode(&durable).unwrap();
             for input in Input::ALL {
-                let start = self.broker.trim(input, number, *durable.applied.get(input)).unwrap();
+                let start = self.broker.trim(input, number, *durable.applied.get(input) - 1).unwrap();
                 if start > 0 {
                     let mut stage = self.scene.borrow_mut();
                     stage.trimmed[number as usize] = true;
