@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("access", &["core", "topics"]),
     ("query", &["codec", "core", "store", "topics"]),
     ("replay", &["codec", "core"]),
-    ("stream", &["codec", "core", "registry", "store", "telemetry", "topics"]),
+    ("stream", &["codec", "core", "query", "registry", "store", "telemetry", "topics"]),
     ("api", &["access", "codec", "core", "query", "store", "telemetry", "topics"]),
     ("config", &["core"]),
     (

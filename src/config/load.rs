@@ -16,8 +16,20 @@ const FREE: [&str; 1] = ["kafka.properties"];
 impl Config {
     /// Reads a TOML file, if one is named, and the environment over it; refuses unknown keys and unusable values.
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        let mut config = Self::read(file)?;
+        check::resolve_files(&mut config)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// As [`Config::load`], for who asks for the rules alone: nothing else of the file has to hold.
+    pub fn load_unchecked(file: &Path) -> Result<Self, Error> {
+        Self::read(Some(file))
+    }
+
+    fn read(file: Option<&Path>) -> Result<Self, Error> {
         let text = file.map(|path| std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))).transpose()?;
-        Self::parse(text.as_deref(), None).map_err(|error| match (error, file) {
+        Self::merge(text.as_deref(), None).map_err(|error| match (error, file) {
             (Error::File { reason, .. }, Some(path)) => Error::File { path: path.into(), reason },
             (error, _) => error,
         })
@@ -25,6 +37,13 @@ impl Config {
 
     /// As [`Config::load`], from the text of a file and, instead of the process's environment, these variables.
     pub fn parse(file: Option<&str>, variables: Option<&[(&str, &str)]>) -> Result<Self, Error> {
+        let mut config = Self::merge(file, variables)?;
+        check::resolve_files(&mut config)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn merge(file: Option<&str>, variables: Option<&[(&str, &str)]>) -> Result<Self, Error> {
         let mut builder = config::Config::builder();
         if let Some(text) = file {
             builder = builder.add_source(File::from_str(text, FileFormat::Toml));
@@ -39,10 +58,7 @@ impl Config {
         if !unknown.is_empty() {
             return Err(Error::Invalid(unknown));
         }
-        let mut config: Self = merged.try_deserialize().map_err(|error| Error::Value(error.to_string()))?;
-        check::resolve_files(&mut config)?;
-        config.check()?;
-        Ok(config)
+        merged.try_deserialize().map_err(|error| Error::Value(error.to_string()))
     }
 }
 

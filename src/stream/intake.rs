@@ -77,6 +77,12 @@ impl Intake {
         }
     }
 
+    /// The offset that an input was to be read from: the last applied record's, while it has yet to be met again.
+    pub fn reads_from(&self, input: Input) -> Offset {
+        let chunk = self.chunks.get(input);
+        chunk.next - Offset::from(chunk.expected.is_some())
+    }
+
     /// Whether an input's last applied record has yet to be met again.
     pub fn is_unproved(&self) -> bool {
         Input::ALL.iter().any(|input| self.chunks.get(*input).expected.is_some())

@@ -3,7 +3,8 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `worker` | the loop of one thread and its partitions |
-//! | `partition` | one partition: taken, replayed, live |
+//! | `partition` | one partition: its phases, its batches |
+//! | `recovery` | from assigned to live: judged, replayed, then answered |
 //! | `taking` | whether it may be taken, and from where |
 //! | `intake` | what is read and not yet used, in the order of timestamps |
 //! | `prepare` | a batch: decoded, checked, applied, encoded, before anything begins |
@@ -16,7 +17,7 @@
 //!
 //! **Architecture invariant:** the state is written only after the commit of the transaction that covers the same
 //! records (`worker::transact`), and no record is answered before every input has reached its committed offset
-//! (`partition::replay`).
+//! (`recovery`).
 
 pub mod apply;
 mod case;
@@ -30,6 +31,7 @@ pub mod overlay;
 mod partition;
 pub mod planted;
 pub mod prepare;
+mod recovery;
 pub mod rows;
 pub mod taking;
 pub mod worker;

@@ -186,6 +186,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
 
     fn try_turn(&mut self, wait: Duration) -> Result<bool, Error> {
         self.observer.tick(true);
+        self.settle()?;
         let assignments = self.log.poll(wait)?;
         self.observer.tick(false);
         for assignment in assignments {
@@ -194,7 +195,6 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
                 Assignment::Lost(number) => self.lose(number)?,
             }
         }
-        self.settle()?;
         self.open_waiting()?;
         let mut busy = self.advance()?;
         busy |= self.answer()?;
@@ -353,7 +353,11 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             match owned.produce(&mut self.log, &self.engine, self.options.dead_letter_bytes) {
                 Ok(produced) => records += produced,
                 Err(error) => {
-                    self.log.abort()?;
+                    // A transaction that cannot be given up is one that must be settled.
+                    self.log.abort().map_err(|abort| match abort {
+                        topics::Error::Fatal(_) => abort,
+                        other => topics::Error::Unknown(other.to_string()),
+                    })?;
                     return Err(error);
                 }
             }
