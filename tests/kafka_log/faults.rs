@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tributary::topics::{Error, Input, Output, PerInput, TopicLog};
 
 use crate::broker::Broker;
+use crate::proxy::Proxy;
 use crate::worker::{Worker, append, both, eventually, offsets, row, rows, settings};
 
 #[test]
@@ -40,7 +41,10 @@ fn a_slow_commit_gets_its_answer_and_its_producer_is_replaced() {
     assert_eq!(worker.log.renewals(), 0, "the other producer was not slow");
     commit(&mut worker, 7, Duration::ZERO);
     assert_eq!(worker.log.renewals(), 1);
-    let values: Vec<String> = rows(&settings, Output::Attributions).into_iter().map(|(_, value)| value).collect();
+    let values: Vec<String> = rows(&settings, Output::Attributions)
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect();
     assert_eq!(values, (1..=7).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
@@ -74,7 +78,9 @@ fn a_broker_that_is_away_is_told_of_and_found_again() {
     let reach = worker.log.reach();
     assert_eq!(reach.trouble(), None);
     broker.act("kill9");
-    let error = eventually("an error", Duration::from_secs(20), || worker.try_take(Duration::from_millis(100)).err());
+    let error = eventually("an error", Duration::from_secs(20), || {
+        worker.try_take(Duration::from_millis(100)).err()
+    });
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     assert!(reach.trouble().is_some());
     let error = worker.log.committed(0).unwrap_err();
@@ -108,7 +114,10 @@ fn a_session_that_ends_while_no_broker_answers_is_joined_again() {
     thread::sleep(Duration::from_secs(1));
     append(&settings, Input::Touchpoints, 1, 10);
     eventually("records of a partition taken again", Duration::from_secs(60), || {
-        match worker.try_take(Duration::from_millis(20)).and_then(|()| worker.answer_some(100)) {
+        match worker
+            .try_take(Duration::from_millis(20))
+            .and_then(|()| worker.answer_some(100))
+        {
             Ok(()) | Err(Error::Unreachable(_) | Error::Fenced(_) | Error::Aborted(_)) => {}
             Err(error) => panic!("{error:?}"),
         }
@@ -116,6 +125,8 @@ fn a_session_that_ends_while_no_broker_answers_is_joined_again() {
     });
     assert_eq!(rows(&settings, Output::Attributions).len(), 10);
 }
+
+const ROUNDS: u64 = 4;
 
 /// What an engine does after an error: the committed offsets are the truth.
 fn settle(worker: &mut Worker, error: &Error) {
@@ -127,8 +138,9 @@ fn settle(worker: &mut Worker, error: &Error) {
             }
             let partitions: Vec<u32> = worker.next.keys().copied().collect();
             for partition in partitions {
-                let committed =
-                    eventually("committed offsets", Duration::from_secs(60), || worker.log.committed(partition).ok());
+                let committed = eventually("committed offsets", Duration::from_secs(60), || {
+                    worker.log.committed(partition).ok()
+                });
                 let next = PerInput::from_fn(|input| committed.get(input).as_ref().map_or(0, |at| at.next));
                 if worker.log.seek(partition, next).is_ok() {
                     worker.next.insert(partition, next);
@@ -139,55 +151,68 @@ fn settle(worker: &mut Worker, error: &Error) {
     }
 }
 
+/// Connections and not the broker: a lone broker that ends between the decision to commit and its markers may forget the
+/// markers when it is back (Apache Kafka 4.4 passes over partitions that have no leader at that moment), and what it
+/// acknowledged hangs for ever. With replicas there is a leader.
 #[test]
-fn every_record_is_answered_once_over_a_broker_that_is_killed_again_and_again() {
-    let broker = Broker::start("killed");
-    let mut settings = settings(broker.address(), "killed", 2);
-    settings.timeouts.request = Duration::from_secs(3);
+fn every_record_is_answered_once_over_connections_that_break_again_and_again() {
+    let proxy = Proxy::listen();
+    let told = format!("advertised.listeners=PLAINTEXT://{}", proxy.address());
+    let broker = Broker::start_with("network", &[&told]);
+    proxy.pass_on_to(&broker.listener());
+    let mut settings = settings(&proxy.address(), "network", 2);
+    settings.timeouts.transaction = Duration::from_secs(4);
+    settings.timeouts.request = Duration::from_secs(5);
     let mut worker = Worker::with_partitions(&settings, 0, 2);
-    let mut appended = 0;
     let mut errors = BTreeMap::<String, usize>::new();
-    for round in 0..4_u64 {
+    for round in 0..ROUNDS {
         for input in Input::ALL {
             for partition in 0..2 {
-                append(&settings, input, partition, 500);
+                append(&settings, input, partition, 250);
             }
         }
-        appended += 2000;
         thread::scope(|scope| {
-            let killer = scope.spawn(|| {
-                thread::sleep(Duration::from_millis(40 + round * 23));
-                broker.act("kill9");
-                broker.start_again();
+            scope.spawn(|| {
+                for cut in 0..5 {
+                    thread::sleep(Duration::from_millis(30 + (round * 5 + cut) * 13 % 170));
+                    if cut == 2 {
+                        proxy.hold(Duration::from_millis(500 + round * 700)); // in the end more than half a socket's patience
+                    }
+                    proxy.cut();
+                }
             });
-            let deadline = Instant::now() + Duration::from_secs(90);
-            let mut quiet = Instant::now();
-            let mut before = worker.handled;
-            // Until the broker is back and nothing new has come for a while.
-            while !killer.is_finished() || quiet.elapsed() < Duration::from_secs(2) {
-                assert!(Instant::now() < deadline, "round {round}: {errors:?}");
+            let appended = usize::try_from(round + 1).unwrap() * 1000;
+            eventually("every record", Duration::from_secs(120), || {
                 if let Err(error) = step(&mut worker) {
-                    *errors.entry(format!("{error:.60}")).or_default() += 1;
+                    *errors.entry(error.to_string()).or_default() += 1;
                     settle(&mut worker, &error);
-                    quiet = Instant::now();
                 }
-                if worker.handled != before {
-                    before = worker.handled;
-                    quiet = Instant::now();
-                }
-            }
+                let read: i64 = worker
+                    .next
+                    .values()
+                    .map(|next| next.touchpoints + next.conversions)
+                    .sum();
+                (usize::try_from(read).unwrap() == appended).then_some(())
+            });
         });
     }
+    assert!(
+        worker.log.renewals() > 0,
+        "no connection broke inside a transaction: {errors:#?}"
+    );
     let rows = rows(&settings, Output::Attributions);
     let mut count = BTreeMap::<&(u32, String), usize>::new();
     for row in &rows {
         *count.entry(row).or_default() += 1;
     }
-    assert!(count.values().all(|count| *count == 4), "each was appended four times: {errors:?}");
-    assert_eq!(rows.len(), appended, "{errors:?}");
+    assert!(
+        count.values().all(|count| *count == ROUNDS as usize),
+        "each was appended every round: {errors:#?}"
+    );
+    assert_eq!(rows.len(), ROUNDS as usize * 1000, "{errors:#?}");
 }
 
-/// A step of small transactions, so that a kill meets one.
+/// A step of small transactions, so that a cut meets one.
 fn step(worker: &mut Worker) -> Result<(), Error> {
     worker.try_take(Duration::from_millis(5))?;
     worker.answer_some(20)

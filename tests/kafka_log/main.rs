@@ -4,6 +4,8 @@
 
 #[path = "../support/broker.rs"]
 mod broker;
+#[path = "../support/proxy.rs"]
+mod proxy;
 
 mod control;
 mod faults;

@@ -161,7 +161,12 @@ impl Watcher {
 impl Observer for Watcher {
     fn notice(&mut self, moment: Moment<'_>) {
         match moment {
-            Moment::Gained { partition } => self.say(format!("p{partition}: gained")),
+            Moment::Gained { partition } => {
+                self.say(format!("p{partition}: gained"));
+                if self.partitions.get(partition).is_some() {
+                    self.meet(Situation::FolderBusy);
+                }
+            }
             Moment::Lost { partition } => {
                 self.say(format!("p{partition}: lost"));
                 if self.replays.remove(&partition).is_some() {

@@ -26,11 +26,26 @@ impl Broker {
 
     /// A broker of one test's own, to pause and to kill.
     pub fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    /// As [`Self::start`], with broker settings `KEY=VALUE` over the script's own.
+    pub fn start_with(name: &str, settings: &[&str]) -> Self {
         script("fetch.sh", &["kafka"]);
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broker-{name}-{}", id()));
         drop(std::fs::remove_dir_all(&dir)); // of an earlier process with the same number
         let owner = id().to_string();
-        let address = script("kafka.sh", &["start", "--dir", dir.to_str().unwrap(), "--port", "0", "--owner", &owner]);
+        let mut arguments = vec![
+            "start",
+            "--dir",
+            dir.to_str().unwrap(),
+            "--port",
+            "0",
+            "--owner",
+            &owner,
+        ];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        let address = script("kafka.sh", &arguments);
         Self { dir, address }
     }
 
@@ -39,7 +54,17 @@ impl Broker {
         &self.address
     }
 
-    /// Does something to the process: `pause`, `resume`, `kill9`, `restart`, `stop`.
+    /// The address it listens on itself, whatever it tells clients.
+    pub fn listener(&self) -> String {
+        let settings = std::fs::read_to_string(self.dir.join("server.properties")).unwrap();
+        let listeners = settings
+            .lines()
+            .find_map(|line| line.strip_prefix("listeners=PLAINTEXT://"))
+            .unwrap();
+        listeners.split(',').next().unwrap().to_owned()
+    }
+
+    /// Does something to the process: `pause`, `resume`, `kill9`, `stop`.
     pub fn act(&self, action: &str) {
         script("kafka.sh", &[action, "--dir", self.dir.to_str().unwrap()]);
     }
@@ -47,16 +72,24 @@ impl Broker {
     /// Starts it again after it was killed or stopped, on the same port and data.
     pub fn start_again(&self) {
         let owner = id().to_string();
-        let address = script("kafka.sh", &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner]);
+        let address = script(
+            "kafka.sh",
+            &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner],
+        );
         assert_eq!(address, self.address);
     }
 }
 
+/// What a failed test leaves to look at is the broker's folder, with its log.
 impl Drop for Broker {
     fn drop(&mut self) {
         let script = root().join("deploy/local/kafka.sh");
         drop(Command::new(script).args(["kill9", "--dir"]).arg(&self.dir).output());
-        drop(std::fs::remove_dir_all(&self.dir));
+        if std::thread::panicking() {
+            eprintln!("the broker's folder is left as it was: {}", self.dir.display());
+        } else {
+            drop(std::fs::remove_dir_all(&self.dir));
+        }
     }
 }
 
@@ -65,11 +98,17 @@ fn root() -> &'static Path {
 }
 
 /// Runs a script and returns what it printed. A test without its broker fails with the script's own words.
-pub fn script(name: &str, arguments: &[&str]) -> String {
+fn script(name: &str, arguments: &[&str]) -> String {
     let path = root().join("deploy/local").join(name);
-    let output =
-        Command::new(&path).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let output = Command::new(&path)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let words = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "deploy/local/{name} {}: {words}", arguments.join(" "));
+    assert!(
+        output.status.success(),
+        "deploy/local/{name} {}: {words}",
+        arguments.join(" ")
+    );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

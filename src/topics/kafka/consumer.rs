@@ -183,10 +183,16 @@ impl Member {
     /// while a transaction over these offsets is undecided.
     pub(super) fn committed(&self, partition: u32) -> Result<PerInput<Option<Committed>>, Error> {
         let context = self.context();
-        let answer = self
-            .consumer
-            .committed_offsets(context.list([partition]), self.request)
-            .map_err(|error| unreachable(&context.reach, "committed offsets", &error))?;
+        let answer = self.consumer.committed_offsets(context.list([partition]), self.request);
+        let answer = answer.map_err(|error| match errors::code(&error) {
+            // The brokers may well be there.
+            Code::OperationTimedOut => Error::Unreachable(format!(
+                "committed offsets of partition {partition}: no answer in {:?}; if it stays so, a transaction over them hangs: \
+                 see `kafka-transactions.sh find-hanging`",
+                self.request
+            )),
+            _ => unreachable(&context.reach, "committed offsets", &error),
+        })?;
         context.reach.answered();
         PerInput::try_from_fn(|input| {
             let topic = context.topics.get(input);
