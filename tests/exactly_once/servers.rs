@@ -67,14 +67,21 @@ pub fn free_port() -> u16 {
 
 /// The status that `/readyz` answers on a port; none if nothing answers.
 pub fn readyz(port: u16) -> Option<u16> {
+    get(port, "/readyz")?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The whole answer to a request; none if nothing answers.
+pub fn get(port: u16, path: &str) -> Option<String> {
     let limit = Duration::from_secs(2);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, limit).ok()?;
     stream.set_read_timeout(Some(limit)).ok()?;
-    stream
-        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    answer.split(' ').nth(1)?.parse().ok()
+    Some(answer)
 }
