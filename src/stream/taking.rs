@@ -88,8 +88,7 @@ pub enum Refusal {
     },
 }
 
-const ANEW: &str =
-    "to begin anew, choose a new kafka.group_id, engine.data_dir and topics.attributions: all three";
+const ANEW: &str = "to begin anew, choose a new kafka.group_id, engine.data_dir and topics.attributions: all three";
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::servers::readyz;
-use crate::stage::until;
+use crate::servers::{get, readyz};
+use crate::stage::{PARTITIONS, until};
 
 /// One instance, over all its lives.
 pub struct Instance {
@@ -63,6 +63,16 @@ impl Instance {
         until(&what, limit, || {
             self.still_alive();
             readyz(self.port) == Some(200)
+        });
+        self.started.elapsed()
+    }
+
+    /// Waits until every partition is live here. Being ready is not enough while its workers still share them out.
+    pub fn holds_all(&mut self, limit: Duration) -> Duration {
+        let all = format!("tributary_partitions{{state=\"live\"}} {PARTITIONS}\n");
+        until(&format!("{}: all partitions live", self.name), limit, || {
+            self.still_alive();
+            get(self.port, "/metrics").is_some_and(|metrics| metrics.contains(&all))
         });
         self.started.elapsed()
     }

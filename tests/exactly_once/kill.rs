@@ -108,8 +108,8 @@ fn judge(stage: &Stage, sent: Sent, replayed: &[u8]) {
     // A third process takes all partitions with an empty folder, and says nothing that was said before.
     let usual = stage.usual("c");
     let mut third = stage.run(usual);
-    let ready = third.ready(SETTLE);
-    println!("a lost disk: ready after {:.1} s", ready.as_secs_f64());
+    let ready = third.holds_all(SETTLE);
+    println!("a lost disk: all partitions live after {:.1} s", ready.as_secs_f64());
     third.stop();
     assert_eq!(stage.read_rows("attributions"), (rows, records), "the rebuilt state was answered again");
     let (config, _) = stage.configure(usual);

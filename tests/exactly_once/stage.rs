@@ -192,3 +192,15 @@ pub fn same_rows(streamed: &[u8], replayed: &[u8]) {
     assert_eq!(streamed.len(), replayed.len(), "one has more rows than the other");
     assert!(!replayed.is_empty(), "no rows at all prove nothing");
 }
+
+#[test]
+#[should_panic(expected = "row 2 of the stream is not the batch's")]
+fn another_row_is_found() {
+    same_rows(b"one\ntwo\n", b"one\n2\n");
+}
+
+#[test]
+#[should_panic(expected = "row 2 of the stream is not the batch's")]
+fn a_missing_row_is_found() {
+    same_rows(b"one\n", b"one\ntwo\n");
+}
