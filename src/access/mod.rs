@@ -1,1 +1,75 @@
-//! To be written.
+//! Who may do what: API keys, roles, and the directory of keys that instances share.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `token` | the text of a key: `trb_live_<id>_<secret><checksum>` |
+//! | `pepper` | the secret that hashes of keys are made with, and hashing itself |
+//! | `role` | roles, scopes, and the one table that joins them |
+//! | `keys` | the directory in memory; who a token is |
+//! | `admin` | making, listing and revoking keys |
+//! | `control` | what is asked of `tributary.control` |
+//! | `socket` | administration of a running instance through its data folder |
+//!
+//! **Architecture invariant:** the secret of a key leaves this module once, when it is made; what is kept is a keyed hash.
+
+pub mod admin;
+pub mod control;
+pub mod keys;
+pub mod pepper;
+pub mod role;
+pub mod socket;
+pub mod token;
+
+pub use admin::{Admin, Created, Listed};
+pub use control::{ControlLog, ControlRecord, ControlRecords};
+pub use keys::{Denied, Identity, Keys};
+pub use pepper::{Pepper, Peppers};
+pub use role::{Role, Scope};
+
+/// What went wrong, and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The control topic cannot be read or written just now; ask again.
+    #[error("tributary.control: {0}")]
+    Control(String),
+    /// A file of ours cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The pepper cannot be used.
+    #[error("access.pepper: {0}")]
+    Pepper(String),
+    /// The operating system gives no random bytes.
+    #[error("no random bytes from the operating system: {0}")]
+    Random(String),
+    /// No key has this id.
+    #[error("no key has the id {0:?}; `tributary keys list` shows those there are")]
+    NoKey(String),
+    /// What was asked breaks a rule.
+    #[error("{0}")]
+    Asked(String),
+    /// Nobody answers on the socket of the data folder.
+    #[error("no running instance answers at {path}: {source}; start one with `tributary run` or `tributary demo`")]
+    NotRunning {
+        /// The socket.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another instance uses the data folder.
+    #[error("{0}: another running instance answers here; one data folder serves one instance")]
+    Taken(String),
+    /// The running instance refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Error {
+    fn file(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), source }
+    }
+}

@@ -57,3 +57,43 @@ fn hand_out(left: u128, remainders: &[u128], shares: &mut [i64]) {
 fn narrow(share: u128) -> i64 {
     i64::try_from(share).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    fn shares(total: i64, weights: &[u64]) -> Vec<i64> {
+        let mut shares = Vec::new();
+        share(total, weights, &mut shares);
+        shares
+    }
+
+    #[test]
+    fn ties_go_to_the_earlier() {
+        assert_eq!(shares(1_000_000, &[1, 1, 1]), [333_334, 333_333, 333_333]);
+        assert_eq!(shares(2, &[1, 1, 1]), [1, 1, 0]);
+        assert_eq!(shares(1, &[1, 1]), [1, 0]);
+        assert_eq!(shares(5, &[0, 1, 1]), [0, 3, 2]);
+    }
+
+    #[test]
+    fn the_largest_remainder_comes_first() {
+        // Exact shares 1.5, 2.25, 1.25: one is left over, and 0.5 is the largest remainder.
+        assert_eq!(shares(5, &[6, 9, 5]), [2, 2, 1]);
+        // 0.7, 2.1, 4.2: floors 0, 2, 4.
+        assert_eq!(shares(7, &[1, 3, 6]), [1, 2, 4]);
+        // 0.2, 0.9, 0.9: two are left over, the smallest remainder gets none though it is the earliest.
+        assert_eq!(shares(2, &[2, 9, 9]), [0, 1, 1]);
+    }
+
+    #[test]
+    fn nothing_is_lost_at_the_ends_of_the_range() {
+        assert_eq!(shares(0, &[3, 4]), [0, 0]);
+        assert_eq!(shares(9, &[]), [0i64; 0]);
+        assert_eq!(shares(9, &[0, 0]), [0, 9]);
+        let most = 1_000_000_000_000_000;
+        assert_eq!(shares(most, &[1 << 52, 1 << 52, 1 << 52]).iter().sum::<i64>(), most);
+        assert_eq!(shares(most, &[1 << 52; 10_000]), [100_000_000_000; 10_000]);
+        assert_eq!(shares(most, &[1, 1 << 52]), [0, most]);
+    }
+}

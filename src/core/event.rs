@@ -185,14 +185,9 @@ impl ConversionDraft<'_> {
         let kind = text("kind", &self.kind)?.unwrap_or(DEFAULT_KIND);
         let value_micros = money("value_micros", self.value_micros, currency)?;
         Ok(match &self.adjusts {
-            None => ConversionEvent::Conversion(Conversion {
-                event_id,
-                user_id,
-                occurred_at,
-                kind,
-                value_micros,
-                currency,
-            }),
+            None => {
+                ConversionEvent::Conversion(Conversion { event_id, user_id, occurred_at, kind, value_micros, currency })
+            }
             Some(_) => ConversionEvent::Adjustment(Adjustment {
                 event_id,
                 user_id,
@@ -233,7 +228,9 @@ pub fn not_in_future(occurred_at: Millis, logged_at: Millis) -> Result<(), Fault
 }
 
 fn id<'a>(field: &'static str, value: &'a Option<Cow<'_, str>>) -> Result<&'a str, Fault> {
-    let Some(value) = value else { return Err(Fault::new(field, "required")) };
+    let Some(value) = value else {
+        return Err(Fault::new(field, "required"));
+    };
     if value.is_empty() {
         return Err(Fault::new(field, "empty"));
     }

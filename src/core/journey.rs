@@ -62,13 +62,11 @@ pub enum Standing<'a> {
 
 /// The standing of a conversion: the greatest adjustment by (occurred_at, event_id) has the last word.
 pub fn standing<'a>(conversion: &Conversion<'a>, adjustments: &[Adjustment<'a>]) -> Standing<'a> {
-    let last = adjustments
-        .iter()
-        .max_by(|a, b| a.occurred_at.cmp(&b.occurred_at).then_with(|| a.event_id.as_bytes().cmp(b.event_id.as_bytes())));
+    let last = adjustments.iter().max_by(|a, b| {
+        a.occurred_at.cmp(&b.occurred_at).then_with(|| a.event_id.as_bytes().cmp(b.event_id.as_bytes()))
+    });
     match last {
-        None => {
-            Standing::Counts { value_micros: conversion.value_micros.unwrap_or(0), currency: conversion.currency }
-        }
+        None => Standing::Counts { value_micros: conversion.value_micros.unwrap_or(0), currency: conversion.currency },
         Some(Adjustment { value_micros: Some(value_micros), currency, .. }) => {
             Standing::Counts { value_micros: *value_micros, currency: *currency }
         }

@@ -24,7 +24,7 @@ pub mod path;
 pub mod row;
 pub mod rules;
 
-pub use event::{Adjustment, Conversion, Fault, Touchpoint};
+pub use event::{Adjustment, Conversion, ConversionEvent, Fault, Touchpoint};
 pub use models::Model;
 pub use row::Row;
 pub use rules::Rules;

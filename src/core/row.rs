@@ -112,7 +112,9 @@ pub fn credit<'a>(
     scratch: &mut Scratch,
     rows: &mut Vec<Row<'a>>,
 ) {
-    let Standing::Counts { value_micros, currency } = journey::standing(conversion, adjustments) else { return };
+    let Standing::Counts { value_micros, currency } = journey::standing(conversion, adjustments) else {
+        return;
+    };
     let path = path::of(conversion, journey, rules);
     let base = base_row(conversion, value_micros, currency, adjustments.len(), &path);
     for model in rules.models() {

@@ -1,7 +1,5 @@
 //! Every setting that bears on results, and the digest that is kept beside state and offsets.
 
-use std::fmt::Write as _;
-
 use super::{CORE_VERSION, Millis, Model};
 
 const DAY: Millis = 86_400_000;
@@ -91,7 +89,8 @@ impl Rules {
         );
         for (index, model) in self.models.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            let _ = write!(text, "{comma}{model}"); // writing to a String cannot fail
+            text.push_str(comma);
+            text.push_str(model.name());
         }
         text
     }

@@ -1,1 +1,43 @@
-//! To be written.
+//! The worker: poll, decode, core, transaction, store; dead letters; recovery.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `worker` | the loop of one thread and its partitions |
+//! | `partition` | one partition: its phases, its batches |
+//! | `recovery` | from assigned to live: judged, replayed, then answered |
+//! | `taking` | whether it may be taken, and from where |
+//! | `intake` | what is read and not yet used, in the order of timestamps |
+//! | `prepare` | a batch: decoded, checked, applied, encoded, before anything begins |
+//! | `decode` | bytes to events |
+//! | `overlay`, `apply`, `case`, `late` | what a batch changes: a pure function of the state before it |
+//! | `rows`, `dead_letter` | what goes out |
+//! | `meta` | the state's own account, and what travels with committed offsets |
+//! | `observe` | the noteworthy moments, as values |
+//! | `planted` | bugs for tests to plant |
+//!
+//! **Architecture invariant:** the state is written only after the commit of the transaction that covers the same
+//! records (`worker::transact`), and no record is answered before every input has reached its committed offset
+//! (`recovery`).
+
+pub mod apply;
+mod case;
+mod dead_letter;
+pub mod decode;
+pub mod intake;
+pub mod late;
+pub mod meta;
+pub mod observe;
+pub mod overlay;
+mod partition;
+pub mod planted;
+pub mod prepare;
+mod recovery;
+pub mod rows;
+pub mod taking;
+pub mod worker;
+
+pub use observe::{BatchReport, Moment, Observer};
+pub use planted::{Bug, Planted};
+pub use prepare::Engine;
+pub use rows::RowFormat;
+pub use worker::{Clock, Error, Options, Parts, Worker};

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 pub use records::{Head, Record, Records, headers};
 
-
 /// A position in a partition of a topic: the offset of the record to be read next, unless a name says otherwise.
 pub type Offset = i64;
 

@@ -19,10 +19,7 @@ pub fn murmur2(key: &[u8]) -> i32 {
         hash = hash.wrapping_mul(MIX) ^ word.wrapping_mul(MIX);
     }
     if !tail.is_empty() {
-        let rest = tail
-            .iter()
-            .rev()
-            .fold(0_u32, |rest, byte| (rest << 8) | u32::from(*byte));
+        let rest = tail.iter().rev().fold(0_u32, |rest, byte| (rest << 8) | u32::from(*byte));
         hash = (hash ^ rest).wrapping_mul(MIX);
     }
     hash ^= hash >> 13;

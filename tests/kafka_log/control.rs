@@ -25,15 +25,8 @@ fn the_control_topic_is_read_whole_and_then_followed() {
     let settings = settings(broker.address(), "control", 1);
     let topic = settings.topics.control.clone();
     let appender = Appender::open(&settings).unwrap();
-    for (key, value) in [
-        ("key/1", Some("a")),
-        ("key/2", Some("b")),
-        ("key/1", Some("c")),
-        ("key/2", None),
-    ] {
-        appender
-            .append(&topic, key.as_bytes(), value.map(str::as_bytes))
-            .unwrap();
+    for (key, value) in [("key/1", Some("a")), ("key/2", Some("b")), ("key/1", Some("c")), ("key/2", None)] {
+        appender.append(&topic, key.as_bytes(), value.map(str::as_bytes)).unwrap();
     }
     let mut table = Table::new();
     let mut follower =
@@ -59,17 +52,9 @@ fn the_control_topic_is_read_whole_and_then_followed() {
 fn a_topic_that_is_not_there_is_named() {
     let broker = Broker::shared();
     let settings = bare_settings(broker.address(), "no-such");
-    let error = Follower::open(&settings, &settings.topics.control, &mut |_| {})
-        .err()
-        .unwrap();
-    assert!(
-        matches!(error, Error::Fatal(_)) && error.to_string().contains("no-such.control"),
-        "{error}"
-    );
-    let error = Appender::open(&settings)
-        .unwrap()
-        .append(&settings.topics.control, b"k", None)
-        .unwrap_err();
+    let error = Follower::open(&settings, &settings.topics.control, &mut |_| {}).err().unwrap();
+    assert!(matches!(error, Error::Fatal(_)) && error.to_string().contains("no-such.control"), "{error}");
+    let error = Appender::open(&settings).unwrap().append(&settings.topics.control, b"k", None).unwrap_err();
     assert!(error.to_string().contains("no-such.control"), "{error}");
 }
 
@@ -85,10 +70,7 @@ fn a_tail_begins_at_either_end() {
     let count = |tail: &mut Tail, expected: usize| {
         let mut found = Vec::new();
         eventually("rows", Duration::from_secs(20), || {
-            tail.poll(Duration::from_millis(50), &mut |entry| {
-                found.push((entry.partition, entry.offset))
-            })
-            .unwrap();
+            tail.poll(Duration::from_millis(50), &mut |entry| found.push((entry.partition, entry.offset))).unwrap();
             (found.len() >= expected).then_some(())
         });
         found

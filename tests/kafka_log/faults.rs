@@ -41,10 +41,7 @@ fn a_slow_commit_gets_its_answer_and_its_producer_is_replaced() {
     assert_eq!(worker.log.renewals(), 0, "the other producer was not slow");
     commit(&mut worker, 7, Duration::ZERO);
     assert_eq!(worker.log.renewals(), 1);
-    let values: Vec<String> = rows(&settings, Output::Attributions)
-        .into_iter()
-        .map(|(_, value)| value)
-        .collect();
+    let values: Vec<String> = rows(&settings, Output::Attributions).into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, (1..=7).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
@@ -78,9 +75,7 @@ fn a_broker_that_is_away_is_told_of_and_found_again() {
     let reach = worker.log.reach();
     assert_eq!(reach.trouble(), None);
     broker.act("kill9");
-    let error = eventually("an error", Duration::from_secs(20), || {
-        worker.try_take(Duration::from_millis(100)).err()
-    });
+    let error = eventually("an error", Duration::from_secs(20), || worker.try_take(Duration::from_millis(100)).err());
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     assert!(reach.trouble().is_some());
     let error = worker.log.committed(0).unwrap_err();
@@ -114,10 +109,7 @@ fn a_session_that_ends_while_no_broker_answers_is_joined_again() {
     thread::sleep(Duration::from_secs(1));
     append(&settings, Input::Touchpoints, 1, 10);
     eventually("records of a partition taken again", Duration::from_secs(60), || {
-        match worker
-            .try_take(Duration::from_millis(20))
-            .and_then(|()| worker.answer_some(100))
-        {
+        match worker.try_take(Duration::from_millis(20)).and_then(|()| worker.answer_some(100)) {
             Ok(()) | Err(Error::Unreachable(_) | Error::Fenced(_) | Error::Aborted(_)) => {}
             Err(error) => panic!("{error:?}"),
         }
@@ -138,9 +130,8 @@ fn settle(worker: &mut Worker, error: &Error) {
             }
             let partitions: Vec<u32> = worker.next.keys().copied().collect();
             for partition in partitions {
-                let committed = eventually("committed offsets", Duration::from_secs(60), || {
-                    worker.log.committed(partition).ok()
-                });
+                let committed =
+                    eventually("committed offsets", Duration::from_secs(60), || worker.log.committed(partition).ok());
                 let next = PerInput::from_fn(|input| committed.get(input).as_ref().map_or(0, |at| at.next));
                 if worker.log.seek(partition, next).is_ok() {
                     worker.next.insert(partition, next);
@@ -187,28 +178,18 @@ fn every_record_is_answered_once_over_connections_that_break_again_and_again() {
                     *errors.entry(error.to_string()).or_default() += 1;
                     settle(&mut worker, &error);
                 }
-                let read: i64 = worker
-                    .next
-                    .values()
-                    .map(|next| next.touchpoints + next.conversions)
-                    .sum();
+                let read: i64 = worker.next.values().map(|next| next.touchpoints + next.conversions).sum();
                 (usize::try_from(read).unwrap() == appended).then_some(())
             });
         });
     }
-    assert!(
-        worker.log.renewals() > 0,
-        "no connection broke inside a transaction: {errors:#?}"
-    );
+    assert!(worker.log.renewals() > 0, "no connection broke inside a transaction: {errors:#?}");
     let rows = rows(&settings, Output::Attributions);
     let mut count = BTreeMap::<&(u32, String), usize>::new();
     for row in &rows {
         *count.entry(row).or_default() += 1;
     }
-    assert!(
-        count.values().all(|count| *count == ROUNDS as usize),
-        "each was appended every round: {errors:#?}"
-    );
+    assert!(count.values().all(|count| *count == ROUNDS as usize), "each was appended every round: {errors:#?}");
     assert_eq!(rows.len(), ROUNDS as usize * 1000, "{errors:#?}");
 }
 

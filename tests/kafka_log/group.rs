@@ -39,11 +39,7 @@ fn two_members_and_a_rebalance_between_answer_every_record_once() {
         second.step().unwrap();
         (first.handled + second.handled >= 1600).then_some(())
     });
-    assert!(
-        second.handled >= 400,
-        "the second member answered only {}",
-        second.handled
-    );
+    assert!(second.handled >= 400, "the second member answered only {}", second.handled);
 
     let rows = rows(&settings, Output::Attributions);
     assert_eq!(rows.len(), 1600);
@@ -81,11 +77,7 @@ fn a_member_that_comes_back_under_its_name_goes_on_where_it_was() {
         let at = committed.get(input).clone().unwrap();
         assert_eq!((at.next, at.metadata.as_str()), (10, METADATA));
     }
-    assert_eq!(
-        again.log.committed(1).unwrap().touchpoints,
-        None,
-        "nothing was ever committed there"
-    );
+    assert_eq!(again.log.committed(1).unwrap().touchpoints, None, "nothing was ever committed there");
     eventually("the new records", Duration::from_secs(30), || {
         again.step().unwrap();
         (again.handled >= 5).then_some(())

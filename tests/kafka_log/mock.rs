@@ -10,21 +10,11 @@ use tributary::topics::{Error, TopicLog};
 
 use crate::worker::{Worker, bare_settings, both, offsets, row};
 
-fn cluster(
-    test: &str,
-) -> (
-    MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
-    Settings,
-) {
+fn cluster(test: &str) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, Settings) {
     let mock = MockCluster::new(1).unwrap();
     let settings = bare_settings(&mock.bootstrap_servers(), test);
     let names = &settings.topics;
-    for topic in [
-        &names.touchpoints,
-        &names.conversions,
-        &names.attributions,
-        &names.dead_letter,
-    ] {
+    for topic in [&names.touchpoints, &names.conversions, &names.attributions, &names.dead_letter] {
         mock.create_topic(topic, 1, 1).unwrap();
     }
     (mock, settings)
@@ -53,10 +43,7 @@ fn each_answer_of_a_broker_has_its_meaning() {
     transact(&mut worker, || mock.request_errors(Api::EndTxn, &again)).unwrap();
 
     // The end was asked for, and what became of it is not known.
-    for answer in [
-        Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE,
-        Answer::RD_KAFKA_RESP_ERR_UNKNOWN,
-    ] {
+    for answer in [Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Answer::RD_KAFKA_RESP_ERR_UNKNOWN] {
         let error = transact(&mut worker, || mock.request_errors(Api::EndTxn, &[answer])).unwrap_err();
         assert!(matches!(error, Error::Unknown(_)), "{answer:?}: {error:?}");
         worker.log.recover().unwrap();
@@ -64,11 +51,7 @@ fn each_answer_of_a_broker_has_its_meaning() {
     }
 
     // The group went on.
-    for answer in [
-        Answer::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
-        Answer::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
-        Answer::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
-    ] {
+    for answer in [Answer::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, Answer::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID] {
         let error = transact(&mut worker, || mock.request_errors(Api::TxnOffsetCommit, &[answer])).unwrap_err();
         assert!(matches!(error, Error::Fenced(_)), "{answer:?}: {error:?}");
         transact(&mut worker, || {}).unwrap();
@@ -76,16 +59,11 @@ fn each_answer_of_a_broker_has_its_meaning() {
 
     // Before the end was asked for: aborted, and the next one works, if need be on a new producer.
     for (api, answer) in [
-        (
-            Api::TxnOffsetCommit,
-            Answer::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
-        ),
+        (Api::TxnOffsetCommit, Answer::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION),
+        (Api::TxnOffsetCommit, Answer::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED),
         (Api::TxnOffsetCommit, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH),
         (Api::AddOffsetsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE),
-        (
-            Api::AddOffsetsToTxn,
-            Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
-        ),
+        (Api::AddOffsetsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING),
     ] {
         let error = transact(&mut worker, || mock.request_errors(api, &[answer])).unwrap_err();
         assert!(matches!(error, Error::Aborted(_)), "{api:?} {answer:?}: {error:?}");
@@ -103,12 +81,6 @@ fn a_transactional_id_that_is_taken_again_and_again_is_fatal() {
         errors.push(transact(&mut worker, || mock.request_errors(Api::TxnOffsetCommit, &taken)).unwrap_err());
     }
     let last = errors.pop().unwrap();
-    assert!(
-        matches!(&last, Error::Fatal(words) if words.contains("its own name")),
-        "{last:?}"
-    );
-    assert!(
-        errors.iter().all(|error| matches!(error, Error::Aborted(_))),
-        "{errors:?}"
-    );
+    assert!(matches!(&last, Error::Fatal(words) if words.contains("its own name")), "{last:?}");
+    assert!(errors.iter().all(|error| matches!(error, Error::Aborted(_))), "{errors:?}");
 }

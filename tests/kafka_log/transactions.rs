@@ -10,13 +10,7 @@ use crate::broker::Broker;
 use crate::worker::{METADATA, Worker, append, both, eventually, offsets, row, rows, settings};
 
 fn dead_letter<'a>(partition: u32, headers: &'a [(&'a str, &'a [u8])]) -> Outgoing<'a> {
-    Outgoing {
-        output: Output::DeadLetter,
-        partition,
-        key: Some(b"user"),
-        value: Some(b"bad"),
-        headers,
-    }
+    Outgoing { output: Output::DeadLetter, partition, key: Some(b"user"), value: Some(b"bad"), headers }
 }
 
 #[test]
@@ -34,9 +28,7 @@ fn rows_dead_letters_offsets_and_metadata_go_together() {
     worker.log.produce(dead_letter(1, &second)).unwrap();
     let receipt = worker.log.commit(&offsets(1, both(42))).unwrap();
 
-    let [(partition, next)] = receipt.dead_letters_next[..] else {
-        panic!("{receipt:?}")
-    };
+    let [(partition, next)] = receipt.dead_letters_next[..] else { panic!("{receipt:?}") };
     assert_eq!(partition, 1);
     assert!(next <= 3, "two dead letters and a marker, but {next}");
     assert_eq!(rows(&settings, Output::Attributions), [(1, "kept".to_owned())]);
@@ -49,11 +41,7 @@ fn rows_dead_letters_offsets_and_metadata_go_together() {
     assert_eq!(set_aside, [(Input::Conversions, 41), (Input::Touchpoints, 7)]);
     let (none, again) = worker.log.set_aside(1, end).unwrap();
     assert_eq!((none.len(), again), (0, end));
-    assert_eq!(
-        worker.log.set_aside(0, 0).unwrap(),
-        (Vec::new(), 0),
-        "an empty partition ends where it begins"
-    );
+    assert_eq!(worker.log.set_aside(0, 0).unwrap(), (Vec::new(), 0), "an empty partition ends where it begins");
 }
 
 #[test]
@@ -83,10 +71,7 @@ fn a_record_that_is_too_large_aborts_and_the_next_transaction_is_as_before() {
     let mut worker = Worker::with_partitions(&settings, 0, 1);
     worker.log.begin().unwrap();
     worker.log.produce(row(0, b"with it")).unwrap();
-    let refused = worker
-        .log
-        .produce(row(0, &vec![0; settings.largest_record + 1]))
-        .unwrap_err();
+    let refused = worker.log.produce(row(0, &vec![0; settings.largest_record + 1])).unwrap_err();
     assert!(matches!(refused, Error::Aborted(_)), "{refused}");
     let closed = worker.log.produce(row(0, b"late")).unwrap_err();
     assert!(matches!(closed, Error::Aborted(_)), "{closed}");
@@ -122,15 +107,8 @@ fn many_transactions_in_a_row_use_no_more_than_their_two_producers() {
         worker.log.produce(row(0, n.to_string().as_bytes())).unwrap();
         worker.log.commit(&offsets(0, both(n.into()))).unwrap();
     }
-    let values: Vec<String> = rows(&settings, Output::Attributions)
-        .into_iter()
-        .map(|(_, value)| value)
-        .collect();
-    assert_eq!(
-        values,
-        (1..=200).map(|n| n.to_string()).collect::<Vec<_>>(),
-        "in the order of the commits"
-    );
+    let values: Vec<String> = rows(&settings, Output::Attributions).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, (1..=200).map(|n| n.to_string()).collect::<Vec<_>>(), "in the order of the commits");
     assert_eq!(worker.log.committed(0).unwrap().touchpoints.unwrap().next, 200);
     assert_eq!(worker.log.renewals(), 0);
 }
@@ -148,13 +126,7 @@ fn the_end_of_an_input_is_before_a_transaction_that_is_still_open() {
         .unwrap();
     producer.init_transactions(Duration::from_secs(10)).unwrap();
     producer.begin_transaction().unwrap();
-    producer
-        .send(
-            BaseRecord::<str, str>::to(&settings.topics.touchpoints)
-                .partition(0)
-                .payload("open"),
-        )
-        .unwrap();
+    producer.send(BaseRecord::<str, str>::to(&settings.topics.touchpoints).partition(0).payload("open")).unwrap();
     producer.flush(Duration::from_secs(10)).unwrap();
     let bounds = worker.log.bounds(0, Input::Touchpoints).unwrap();
     assert_eq!((bounds.start, bounds.end), (0, 3));

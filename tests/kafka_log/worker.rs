@@ -17,11 +17,7 @@ pub const METADATA: &str = "rules=1;core=1;log=x";
 /// Settings with topics that carry the test's name, made with so many partitions.
 pub fn settings(brokers: &str, test: &str, partitions: u32) -> Settings {
     let mut settings = bare_settings(brokers, test);
-    let creation = Creation {
-        partitions,
-        replicas: 1,
-        retention: None,
-    };
+    let creation = Creation { partitions, replicas: 1, retention: None };
     for finding in create(&settings, &creation).unwrap() {
         assert!(finding.is_ok(), "{finding}");
     }
@@ -47,17 +43,9 @@ pub fn bare_settings(brokers: &str, test: &str) -> Settings {
 /// Appends so many records to one partition of an input; each says what it is.
 pub fn append(settings: &Settings, input: Input, partition: u32, count: usize) {
     let appender = Appender::open(settings).unwrap();
-    let values: Vec<String> = (0..count)
-        .map(|n| format!("{}-{partition}-{n}", input.name()))
-        .collect();
+    let values: Vec<String> = (0..count).map(|n| format!("{}-{partition}-{n}", input.name())).collect();
     let records = values.iter().map(|value| (b"user".as_slice(), Some(value.as_bytes())));
-    assert_eq!(
-        appender
-            .append_all(settings.topics.input(input), partition, records)
-            .unwrap()
-            .len(),
-        count
-    );
+    assert_eq!(appender.append_all(settings.topics.input(input), partition, records).unwrap().len(), count);
 }
 
 /// Every committed row: (partition, value).
@@ -66,10 +54,7 @@ pub fn rows(settings: &Settings, output: Output) -> Vec<(u32, String)> {
     let mut rows = Vec::new();
     for partition in 0..tail.partitions() {
         tail.read_whole(partition, &mut |entry| {
-            rows.push((
-                entry.partition,
-                String::from_utf8(entry.value.unwrap().to_vec()).unwrap(),
-            ));
+            rows.push((entry.partition, String::from_utf8(entry.value.unwrap().to_vec()).unwrap()));
         })
         .unwrap();
     }
@@ -87,10 +72,7 @@ pub fn eventually<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Opti
     }
 }
 
-pub const LIMIT: Limit = Limit {
-    records: 1000,
-    bytes: 1 << 20,
-};
+pub const LIMIT: Limit = Limit { records: 1000, bytes: 1 << 20 };
 
 /// One worker over a log.
 pub struct Worker {
@@ -105,24 +87,13 @@ impl Worker {
     pub fn join(settings: &Settings, worker: usize) -> Self {
         // RUST_LOG=librdkafka=debug and TRIBUTARY_TEST_DEBUG=cgrp,eos show what a failing test did.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        drop(
-            tracing_subscriber::fmt()
-                .with_env_filter(filter)
-                .with_test_writer()
-                .try_init(),
-        );
+        drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
         let mut settings = settings.clone();
         if let Ok(debug) = std::env::var("TRIBUTARY_TEST_DEBUG") {
             settings.properties.insert("debug".into(), debug);
         }
         let log = KafkaLog::join(settings, worker).unwrap();
-        Self {
-            log,
-            next: BTreeMap::new(),
-            handled: 0,
-            taking: Vec::new(),
-            batch: Records::default(),
-        }
+        Self { log, next: BTreeMap::new(), handled: 0, taking: Vec::new(), batch: Records::default() }
     }
 
     /// A worker that has taken this many partitions.
@@ -161,10 +132,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Reads what there is and answers it, one transaction a partition.
+    /// Reads what there is and answers it, one transaction a partition; what was aborted is read again.
     pub fn step(&mut self) -> Result<(), Error> {
         self.take(Duration::from_millis(20));
-        self.answer_some(LIMIT.records)
+        match self.answer_some(LIMIT.records) {
+            Err(Error::Aborted(_)) => {
+                self.next.iter().try_for_each(|(partition, next)| self.log.seek(*partition, *next))
+            }
+            done => done,
+        }
     }
 
     /// As [`Self::step`] without a poll, with at most so many records of an input in a transaction.
@@ -172,8 +148,7 @@ impl Worker {
         for partition in self.next.keys().copied().collect::<Vec<_>>() {
             self.batch.clear();
             for input in Input::ALL {
-                self.log
-                    .fetch(partition, input, Limit { records, ..LIMIT }, &mut self.batch)?;
+                self.log.fetch(partition, input, Limit { records, ..LIMIT }, &mut self.batch)?;
             }
             if !self.batch.is_empty() {
                 self.answer(partition)?;
@@ -197,24 +172,11 @@ impl Worker {
 }
 
 pub fn row(partition: u32, value: &[u8]) -> Outgoing<'_> {
-    Outgoing {
-        output: Output::Attributions,
-        partition,
-        key: Some(value),
-        value: Some(value),
-        headers: &[],
-    }
+    Outgoing { output: Output::Attributions, partition, key: Some(value), value: Some(value), headers: &[] }
 }
 
 pub fn offsets(partition: u32, next: PerInput<Offset>) -> Offsets {
-    Offsets::new(
-        PartitionOffsets {
-            partition,
-            next,
-            metadata: METADATA.into(),
-        },
-        Vec::new(),
-    )
+    Offsets::new(PartitionOffsets { partition, next, metadata: METADATA.into() }, Vec::new())
 }
 
 pub fn both(next: Offset) -> PerInput<Offset> {

@@ -41,13 +41,7 @@ fn read_line(zombie: &mut BufReader<std::process::ChildStdout>) -> String {
 }
 
 fn signal(child: &Child, name: &str) {
-    assert!(
-        Command::new("kill")
-            .args([name, &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
 #[test]
@@ -118,8 +112,5 @@ fn a_second_process_of_the_same_name_ends_the_first() {
         // An open transaction keeps nothing of it alive either.
         first.log.poll(Duration::from_millis(100)).err()
     });
-    assert!(
-        matches!(&error, Error::Fatal(words) if words.contains("instance's name")),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Error::Fatal(words) if words.contains("instance's name")), "{error:?}");
 }

@@ -35,15 +35,7 @@ impl Broker {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broker-{name}-{}", id()));
         drop(std::fs::remove_dir_all(&dir)); // of an earlier process with the same number
         let owner = id().to_string();
-        let mut arguments = vec![
-            "start",
-            "--dir",
-            dir.to_str().unwrap(),
-            "--port",
-            "0",
-            "--owner",
-            &owner,
-        ];
+        let mut arguments = vec!["start", "--dir", dir.to_str().unwrap(), "--port", "0", "--owner", &owner];
         arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
         let address = script("kafka.sh", &arguments);
         Self { dir, address }
@@ -57,10 +49,7 @@ impl Broker {
     /// The address it listens on itself, whatever it tells clients.
     pub fn listener(&self) -> String {
         let settings = std::fs::read_to_string(self.dir.join("server.properties")).unwrap();
-        let listeners = settings
-            .lines()
-            .find_map(|line| line.strip_prefix("listeners=PLAINTEXT://"))
-            .unwrap();
+        let listeners = settings.lines().find_map(|line| line.strip_prefix("listeners=PLAINTEXT://")).unwrap();
         listeners.split(',').next().unwrap().to_owned()
     }
 
@@ -72,10 +61,7 @@ impl Broker {
     /// Starts it again after it was killed or stopped, on the same port and data.
     pub fn start_again(&self) {
         let owner = id().to_string();
-        let address = script(
-            "kafka.sh",
-            &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner],
-        );
+        let address = script("kafka.sh", &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner]);
         assert_eq!(address, self.address);
     }
 }
@@ -98,17 +84,11 @@ fn root() -> &'static Path {
 }
 
 /// Runs a script and returns what it printed. A test without its broker fails with the script's own words.
-fn script(name: &str, arguments: &[&str]) -> String {
+pub fn script(name: &str, arguments: &[&str]) -> String {
     let path = root().join("deploy/local").join(name);
-    let output = Command::new(&path)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let output =
+        Command::new(&path).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let words = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "deploy/local/{name} {}: {words}",
-        arguments.join(" ")
-    );
+    assert!(output.status.success(), "deploy/local/{name} {}: {words}", arguments.join(" "));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -7,6 +7,9 @@ mod linear;
 mod position_based;
 mod time_decay;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -85,7 +88,9 @@ impl fmt::Display for Model {
 
 /// A name that is no model's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no model is named {0:?}; there are first_touch, last_touch, last_non_direct_touch, linear, position_based, time_decay")]
+#[error(
+    "no model is named {0:?}; there are first_touch, last_touch, last_non_direct_touch, linear, position_based, time_decay"
+)]
 pub struct UnknownModel(pub String);
 
 impl FromStr for Model {

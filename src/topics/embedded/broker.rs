@@ -73,15 +73,12 @@ impl Broker {
             extents.push(extent);
         }
         let commits = commits(&storage, settings.partitions)?;
-        let shown = slots
-            .into_iter()
-            .zip(&extents)
-            .map(|((topic, partition), extent)| Shown {
-                topic,
-                partition,
-                start: AtomicI64::new(extent.start),
-                end: AtomicI64::new(extent.end),
-            });
+        let shown = slots.into_iter().zip(&extents).map(|((topic, partition), extent)| Shown {
+            topic,
+            partition,
+            start: AtomicI64::new(extent.start),
+            end: AtomicI64::new(extent.end),
+        });
         Ok(Arc::new(Self {
             shown: shown.collect(),
             storage,
@@ -132,10 +129,7 @@ impl Broker {
     pub fn append(&self, topic: impl Into<Topic>, records: &[NewRecord<'_>]) -> Result<Vec<(u32, Offset)>, Error> {
         let topic = topic.into();
         if topic.transactional() {
-            return Err(Error::Refused(format!(
-                "{} is written by transactions only",
-                topic.name()
-            )));
+            return Err(Error::Refused(format!("{} is written by transactions only", topic.name())));
         }
         let rows = self.encode(topic, records)?;
         let mut state = self.lock();
@@ -154,27 +148,12 @@ impl Broker {
     }
 
     fn encode(&self, topic: Topic, records: &[NewRecord<'_>]) -> Result<Encoded, Error> {
-        let mut encoded = Encoded {
-            bytes: Vec::new(),
-            rows: Vec::with_capacity(records.len()),
-        };
+        let mut encoded = Encoded { bytes: Vec::new(), rows: Vec::with_capacity(records.len()) };
         for record in records {
             let slot = self.slot(topic, record.partition)?;
-            let NewRecord {
-                key,
-                value,
-                headers,
-                timestamp,
-                ..
-            } = *record;
+            let NewRecord { key, value, headers, timestamp, .. } = *record;
             let start = encoded.bytes.len();
-            Draft {
-                timestamp,
-                key,
-                value,
-                headers,
-            }
-            .encode(&mut encoded.bytes);
+            Draft { timestamp, key, value, headers }.encode(&mut encoded.bytes);
             encoded.rows.push((slot, start..encoded.bytes.len()));
         }
         if matches!(topic, Topic::Touchpoints | Topic::Conversions) {
@@ -195,15 +174,10 @@ impl Broker {
         if limit == 0 {
             return Ok(records);
         }
-        self.storage
-            .scan((topic, partition), from.max(bounds.start)..bounds.end, |offset, row| {
-                records.push(owned(offset, row));
-                if records.len() < limit {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            })?;
+        self.storage.scan((topic, partition), from.max(bounds.start)..bounds.end, |offset, row| {
+            records.push(owned(offset, row));
+            if records.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
         Ok(records)
     }
 
@@ -215,10 +189,7 @@ impl Broker {
         let slot = self.slot(topic, partition)?;
         let shown = self.shown.get(slot);
         let read = |offset: fn(&Shown) -> &AtomicI64| shown.map_or(0, |shown| offset(shown).load(Ordering::Acquire));
-        Ok(Bounds {
-            start: read(|shown| &shown.start),
-            end: read(|shown| &shown.end),
-        })
+        Ok(Bounds { start: read(|shown| &shown.start), end: read(|shown| &shown.end) })
     }
 
     /// The end of every partition of a topic, for readers.
@@ -244,13 +215,7 @@ impl Broker {
     /// # Errors
     /// As [`Self::append`].
     pub fn control_put(&self, key: &[u8], value: Option<&[u8]>, timestamp: Millis) -> Result<Offset, Error> {
-        let record = NewRecord {
-            partition: 0,
-            key: Some(key),
-            value,
-            headers: &[],
-            timestamp,
-        };
+        let record = NewRecord { partition: 0, key: Some(key), value, headers: &[], timestamp };
         let positions = self.append(Topic::Control, &[record])?;
         Ok(positions.first().map_or(0, |(_, offset)| *offset))
     }
@@ -270,15 +235,14 @@ impl Broker {
     pub fn compacted(&self, topic: Topic, partition: u32) -> Result<Vec<OwnedRecord>, Error> {
         let bounds = self.bounds(topic, partition)?;
         let mut newest = BTreeMap::new();
-        self.storage
-            .scan((topic, partition), bounds.start..bounds.end, |offset, row| {
-                match (row.key, row.value) {
-                    (Some(key), None) => drop(newest.remove(key)),
-                    (Some(key), Some(_)) => drop(newest.insert(key.to_vec(), owned(offset, row))),
-                    (None, _) => {}
-                }
-                ControlFlow::Continue(())
-            })?;
+        self.storage.scan((topic, partition), bounds.start..bounds.end, |offset, row| {
+            match (row.key, row.value) {
+                (Some(key), None) => drop(newest.remove(key)),
+                (Some(key), Some(_)) => drop(newest.insert(key.to_vec(), owned(offset, row))),
+                (None, _) => {}
+            }
+            ControlFlow::Continue(())
+        })?;
         Ok(newest.into_values().collect())
     }
 
@@ -289,9 +253,7 @@ impl Broker {
 
     /// The number under which a partition of a topic is kept.
     pub(super) fn slot(&self, topic: Topic, partition: u32) -> Result<usize, Error> {
-        let at = self
-            .shown
-            .binary_search_by_key(&(topic, partition), |shown| (shown.topic, shown.partition));
+        let at = self.shown.binary_search_by_key(&(topic, partition), |shown| (shown.topic, shown.partition));
         at.map_err(|_| Error::Refused(format!("{} has no partition {partition}", topic.name())))
     }
 
@@ -301,9 +263,7 @@ impl Broker {
 
     /// The end that readers see.
     pub(super) fn end(&self, slot: usize) -> Offset {
-        self.shown
-            .get(slot)
-            .map_or(0, |shown| shown.end.load(Ordering::Acquire))
+        self.shown.get(slot).map_or(0, |shown| shown.end.load(Ordering::Acquire))
     }
 
     /// Lets readers see a partition up to here. Under the lock only.
@@ -330,10 +290,7 @@ impl Broker {
         let mut moved = Vec::new();
         for (slot, end) in ends {
             if let (Some(shown), Some(extent)) = (self.shown.get(slot), state.extents.get(slot)) {
-                batch.put(
-                    bounds_key(shown.topic, shown.partition),
-                    Extent { end, ..*extent }.encode(),
-                );
+                batch.put(bounds_key(shown.topic, shown.partition), Extent { end, ..*extent }.encode());
                 moved.push((slot, end));
             }
         }
@@ -353,9 +310,7 @@ impl Broker {
         if let Some(error) = &state.progress.broken {
             return Err(error.clone());
         }
-        self.storage
-            .write(batch)
-            .inspect_err(|error| state.progress.broken = Some(error.clone()))
+        self.storage.write(batch).inspect_err(|error| state.progress.broken = Some(error.clone()))
     }
 }
 
@@ -374,9 +329,7 @@ struct Encoded {
 
 impl Encoded {
     fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        self.rows
-            .iter()
-            .map(|(slot, row)| (*slot, self.bytes.get(row.clone()).unwrap_or_default()))
+        self.rows.iter().map(|(slot, row)| (*slot, self.bytes.get(row.clone()).unwrap_or_default()))
     }
 }
 
@@ -386,8 +339,6 @@ fn owned(offset: Offset, row: Row<'_>) -> OwnedRecord {
         timestamp: row.timestamp,
         key: row.key.map(<[u8]>::to_vec),
         value: row.value.map(<[u8]>::to_vec),
-        headers: headers(row.headers)
-            .map(|(name, value)| (name.to_owned(), value.to_vec()))
-            .collect(),
+        headers: headers(row.headers).map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
     }
 }

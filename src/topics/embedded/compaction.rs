@@ -63,11 +63,7 @@ impl Broker {
         }
         let Some(job) = &mut cleaner.job else { return Ok(false) };
         let place = (job.topic, job.partition);
-        let done = if job.sweeping {
-            self.sweep(job, cleaning)?
-        } else {
-            self.note(job, cleaning)?
-        };
+        let done = if job.sweeping { self.sweep(job, cleaning)? } else { self.note(job, cleaning)? };
         if done {
             (cleaner.job, cleaner.last) = (None, Some(place));
         }
@@ -77,9 +73,8 @@ impl Broker {
     /// The next partition after `last` of which at least half is new.
     fn due(&self, last: Option<(Topic, u32)>) -> Option<Job> {
         let compacted = Topic::ALL.into_iter().filter(|topic| topic.compacted());
-        let all: Vec<_> = compacted
-            .flat_map(|topic| (0..topic.partitions(self.partitions())).map(move |p| (topic, p)))
-            .collect();
+        let all: Vec<_> =
+            compacted.flat_map(|topic| (0..topic.partitions(self.partitions())).map(move |p| (topic, p))).collect();
         let after = all.partition_point(|place| last.is_some_and(|last| *place <= last));
         let (before, rest) = all.split_at_checked(after)?;
         let state = self.lock();
@@ -88,15 +83,8 @@ impl Broker {
             let Extent { cleaned, kept, .. } = *state.extents.get(slot)?;
             let until = self.end(slot);
             let fresh = until - cleaned;
-            let job = Job {
-                topic,
-                partition,
-                newest: HashMap::default(),
-                at: cleaned,
-                until,
-                kept: 0,
-                sweeping: false,
-            };
+            let job =
+                Job { topic, partition, newest: HashMap::default(), at: cleaned, until, kept: 0, sweeping: false };
             (fresh > 0 && fresh >= kept).then_some(job)
         })
     }
@@ -105,18 +93,17 @@ impl Broker {
     fn note(&self, job: &mut Job, cleaning: Cleaning) -> Result<bool, Error> {
         let mut left = cleaning.records.max(1);
         let Job { newest, at, .. } = job;
-        self.storage
-            .scan((job.topic, job.partition), *at..job.until, |offset, row| {
-                if left == 0 || newest.len() >= KEYS {
-                    return ControlFlow::Break(());
-                }
-                left -= 1;
-                *at = offset + 1;
-                if let Some(key) = row.key {
-                    newest.insert(xxh3_128(key), offset);
-                }
-                ControlFlow::Continue(())
-            })?;
+        self.storage.scan((job.topic, job.partition), *at..job.until, |offset, row| {
+            if left == 0 || newest.len() >= KEYS {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            *at = offset + 1;
+            if let Some(key) = row.key {
+                newest.insert(xxh3_128(key), offset);
+            }
+            ControlFlow::Continue(())
+        })?;
         if left > 0 {
             // All is read, or no more keys go in.
             if newest.len() >= KEYS {
@@ -130,15 +117,7 @@ impl Broker {
 
     /// Removes what is superseded; says when it has come to the end.
     fn sweep(&self, job: &mut Job, cleaning: Cleaning) -> Result<bool, Error> {
-        let Job {
-            topic,
-            partition,
-            newest,
-            at,
-            until,
-            kept,
-            ..
-        } = job;
+        let Job { topic, partition, newest, at, until, kept, .. } = job;
         let mut left = cleaning.records.max(1);
         let mut batch = WriteBatch::default();
         self.storage.scan((*topic, *partition), *at..*until, |offset, row| {

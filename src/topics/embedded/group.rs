@@ -44,12 +44,7 @@ struct Share {
 
 impl Share {
     fn give(&mut self, owner: Option<Instance>) {
-        *self = Self {
-            owner,
-            epoch: self.epoch + 1,
-            heir: None,
-            leaving: None,
-        };
+        *self = Self { owner, epoch: self.epoch + 1, heir: None, leaving: None };
     }
 
     /// Who has it when everything under way is done.
@@ -60,10 +55,7 @@ impl Share {
 
 impl Group {
     pub(super) fn new(partitions: NonZeroU32) -> Self {
-        Self {
-            shares: vec![Share::default(); partitions.get() as usize],
-            ..Self::default()
-        }
+        Self { shares: vec![Share::default(); partitions.get() as usize], ..Self::default() }
     }
 
     pub(super) fn join(&mut self, member: &str) -> Instance {
@@ -73,8 +65,11 @@ impl Group {
         self.members.insert(self.joined, member.to_owned());
         if let Some(before) = before {
             self.members.remove(&before);
-            for share in self.shares.iter_mut().filter(|share| share.settled() == Some(before)) {
-                share.give(Some(self.joined));
+            for share in &mut self.shares {
+                share.heir = share.heir.map(|heir| if heir == before { self.joined } else { heir });
+                if share.owner == Some(before) {
+                    share.heir = share.heir.or(Some(self.joined));
+                }
             }
             self.let_go(before);
         }
@@ -98,10 +93,7 @@ impl Group {
     }
 
     fn instance(&self, member: &str) -> Option<Instance> {
-        self.members
-            .iter()
-            .find(|(_, name)| *name == member)
-            .map(|(instance, _)| *instance)
+        self.members.iter().find(|(_, name)| *name == member).map(|(instance, _)| *instance)
     }
 
     pub(super) fn changes(&self) -> u64 {
@@ -110,9 +102,7 @@ impl Group {
 
     /// Whether an instance holds a partition since this epoch, still.
     pub(super) fn holds(&self, instance: Instance, partition: u32, epoch: Epoch) -> bool {
-        self.shares
-            .get(partition as usize)
-            .is_some_and(|share| share.owner == Some(instance) && share.epoch == epoch)
+        self.shares.get(partition as usize).is_some_and(|share| share.owner == Some(instance) && share.epoch == epoch)
     }
 
     /// What changed for an instance since it knew `held`: what it lost first, in the order of the partitions.
@@ -124,12 +114,7 @@ impl Group {
                 self.changes += 1;
             }
             if share.owner == Some(instance) && share.heir.is_some_and(|heir| heir != instance) {
-                *share = Share {
-                    owner: None,
-                    epoch: share.epoch + 1,
-                    heir: share.heir,
-                    leaving: Some(instance),
-                };
+                *share = Share { owner: None, epoch: share.epoch + 1, heir: share.heir, leaving: Some(instance) };
                 self.changes += 1;
             }
             let before = held.get(&partition).copied();
@@ -193,10 +178,7 @@ impl Group {
         }
         pool.sort_unstable();
         let named = |instance| self.members.get(&instance).cloned().unwrap_or_default();
-        pool.into_iter()
-            .zip(wanting)
-            .map(|(partition, instance)| (partition, named(instance)))
-            .collect()
+        pool.into_iter().zip(wanting).map(|(partition, instance)| (partition, named(instance))).collect()
     }
 }
 
@@ -288,9 +270,7 @@ mod tests {
         let (a, b) = (group.join("a"), group.join("b"));
         group.assign(0, "a", false).unwrap();
         let gained = group.poll(a, &BTreeMap::new());
-        let [(Assignment::Gained(0), epoch)] = gained[..] else {
-            panic!("{gained:?}")
-        };
+        let [(Assignment::Gained(0), epoch)] = gained[..] else { panic!("{gained:?}") };
         let held = BTreeMap::from([(0, epoch)]);
 
         group.assign(0, "b", true).unwrap();
@@ -313,10 +293,7 @@ mod tests {
         group.assign(0, "b", false).unwrap();
         group.assign(0, "a", false).unwrap();
         assert!(!group.holds(a, 0, 1));
-        assert_eq!(
-            group.poll(a, &held),
-            [(Assignment::Lost(0), 1), (Assignment::Gained(0), 3)]
-        );
+        assert_eq!(group.poll(a, &held), [(Assignment::Lost(0), 1), (Assignment::Gained(0), 3)]);
     }
 
     #[test]
@@ -341,5 +318,17 @@ mod tests {
         assert!(group.holds(second, 0, 2));
         assert_eq!(group.poll(first, &BTreeMap::from([(0, 1)])), [(Assignment::Lost(0), 1)]);
         assert_eq!(group.members.len(), 1);
+    }
+
+    #[test]
+    fn an_heir_that_joins_again_stays_the_heir() {
+        let mut group = group(1);
+        let (a, _) = (group.join("a"), group.join("b"));
+        group.assign(0, "a", false).unwrap();
+        group.assign(0, "b", true).unwrap();
+        let again = group.join("b");
+        assert!(group.holds(a, 0, 1), "the owner has not let go");
+        group.leave(a);
+        assert!(group.holds(again, 0, 2));
     }
 }

@@ -46,14 +46,7 @@ struct Transaction {
 
 impl Member {
     pub(super) fn new(broker: Arc<Broker>, instance: Instance) -> Self {
-        Self {
-            broker,
-            instance,
-            seen: 0,
-            held: BTreeMap::new(),
-            transaction: None,
-            row: Vec::new(),
-        }
+        Self { broker, instance, seen: 0, held: BTreeMap::new(), transaction: None, row: Vec::new() }
     }
 
     /// Whether the last poll's view of a partition still holds.
@@ -62,17 +55,14 @@ impl Member {
         if held.is_some_and(|held| state.group.holds(self.instance, partition, held.epoch)) {
             return Ok(());
         }
-        Err(Error::Fenced(format!(
-            "partition {partition} is another member's by now"
-        )))
+        Err(Error::Fenced(format!("partition {partition} is another member's by now")))
     }
 
     /// Whether there is anything to fetch.
     fn behind(&self) -> bool {
         self.held.iter().any(|(partition, held)| {
             let behind = |next, input| self.known_end(*partition, input).is_some_and(|end| next < end);
-            held.next
-                .is_some_and(|next| Input::ALL.into_iter().any(|input| behind(*next.get(input), input)))
+            held.next.is_some_and(|next| Input::ALL.into_iter().any(|input| behind(*next.get(input), input)))
         })
     }
 
@@ -87,22 +77,14 @@ impl Member {
         for (partition, _, _) in transaction.ends.values() {
             let held = self.held.get(partition);
             if !held.is_some_and(|held| state.group.holds(self.instance, *partition, held.epoch)) {
-                return Err(Error::Fenced(format!(
-                    "partition {partition} is another member's by now"
-                )));
+                return Err(Error::Fenced(format!("partition {partition} is another member's by now")));
             }
         }
         self.broker.put(&mut state, batch)
     }
 
     fn place(&mut self, outgoing: &Outgoing<'_>) -> Result<(), Error> {
-        let Outgoing {
-            output,
-            partition,
-            key,
-            value,
-            headers,
-        } = *outgoing;
+        let Outgoing { output, partition, key, value, headers } = *outgoing;
         let topic = Topic::from(output);
         let slot = self.broker.slot(topic, partition)?;
         if !self.held.contains_key(&partition) {
@@ -112,25 +94,12 @@ impl Member {
             return Err(none_open());
         };
         let broker = &self.broker;
-        let (_, _, end) = transaction
-            .ends
-            .entry(slot)
-            .or_insert_with(|| (partition, topic, broker.lock().end(slot)));
+        let (_, _, end) = transaction.ends.entry(slot).or_insert_with(|| (partition, topic, broker.lock().end(slot)));
         self.row.clear();
-        Draft {
-            timestamp: broker.newest(),
-            key,
-            value,
-            headers,
-        }
-        .encode(&mut self.row);
+        Draft { timestamp: broker.newest(), key, value, headers }.encode(&mut self.row);
         transaction.batch.put(record_key(topic, partition, *end), &self.row);
         *end += 1;
-        if transaction.batch.size_in_bytes() >= CHUNK {
-            self.spill()
-        } else {
-            Ok(())
-        }
+        if transaction.batch.size_in_bytes() >= CHUNK { self.spill() } else { Ok(()) }
     }
 
     fn finish(&mut self, offsets: &Offsets) -> Result<Receipt, Error> {
@@ -144,15 +113,11 @@ impl Member {
         let mut commits = Vec::new();
         for of_partition in offsets.iter() {
             self.fence(&state, of_partition.partition)?;
-            let commit = Commit {
-                next: of_partition.next,
-                metadata: of_partition.metadata.clone(),
-            };
+            let commit = Commit { next: of_partition.next, metadata: of_partition.metadata.clone() };
             batch.put(committed_key(of_partition.partition), commit.encode());
             commits.push((of_partition.partition, commit));
         }
-        self.broker
-            .write(&mut state, batch, ends.iter().map(|(slot, (_, _, end))| (*slot, *end)))?;
+        self.broker.write(&mut state, batch, ends.iter().map(|(slot, (_, _, end))| (*slot, *end)))?;
         for (partition, commit) in commits {
             if let Some(slot) = state.commits.get_mut(partition as usize) {
                 *slot = Some(commit);
@@ -161,9 +126,7 @@ impl Member {
         self.broker.settle(state)?;
         let dead_letter =
             |(partition, topic, end)| (topic == Topic::from(Output::DeadLetter)).then_some((partition, end));
-        Ok(Receipt {
-            dead_letters_next: ends.into_values().filter_map(dead_letter).collect(),
-        })
+        Ok(Receipt { dead_letters_next: ends.into_values().filter_map(dead_letter).collect() })
     }
 
     /// Reads rows straight into the arena and says where to read next.
@@ -178,47 +141,25 @@ impl Member {
         let Bounds { start, end } = self.broker.bounds(topic, partition)?;
         if next < start || next > end {
             let what = format!("{} partition {partition} has offsets {start} to {end}", topic.name());
-            return Err(Error::Refused(format!(
-                "{what}; {next} is not there: restore a snapshot or start anew"
-            )));
+            return Err(Error::Refused(format!("{what}; {next} is not there: restore a snapshot or start anew")));
         }
-        let stop = next
-            .saturating_add(i64::try_from(limit.records).unwrap_or(i64::MAX))
-            .min(end);
+        let stop = next.saturating_add(i64::try_from(limit.records).unwrap_or(i64::MAX)).min(end);
         if next == stop {
             return Ok(next);
         }
         let (mut expected, full, mut gap) = (next, into.bytes().saturating_add(limit.bytes), false);
-        self.broker
-            .storage
-            .scan((topic, partition), next..stop, |offset, row| {
-                gap = offset != expected;
-                if gap {
-                    return ControlFlow::Break(());
-                }
-                expected += 1;
-                let head = Head {
-                    input,
-                    offset,
-                    logged_at: row.timestamp,
-                };
-                into.push_record(&Record {
-                    head,
-                    key: row.key,
-                    value: row.value,
-                    headers: row.headers,
-                });
-                if into.bytes() < full {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            })?;
+        self.broker.storage.scan((topic, partition), next..stop, |offset, row| {
+            gap = offset != expected;
+            if gap {
+                return ControlFlow::Break(());
+            }
+            expected += 1;
+            let head = Head { input, offset, logged_at: row.timestamp };
+            into.push_record(&Record { head, key: row.key, value: row.value, headers: row.headers });
+            if into.bytes() < full { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
         if gap || expected == next {
-            return Err(self
-                .broker
-                .storage
-                .corrupt(&format!("offset {expected} of {} {partition}", topic.name())));
+            return Err(self.broker.storage.corrupt(&format!("offset {expected} of {} {partition}", topic.name())));
         }
         Ok(expected)
     }
@@ -239,11 +180,7 @@ impl TopicLog for Member {
         if state.group.changes() == self.seen {
             return Ok(Vec::new());
         }
-        let held = self
-            .held
-            .iter()
-            .map(|(partition, held)| (*partition, held.epoch))
-            .collect();
+        let held = self.held.iter().map(|(partition, held)| (*partition, held.epoch)).collect();
         let before = state.group.changes();
         let news = state.group.poll(self.instance, &held);
         // What this poll itself changed, others must see; and this one must look again at its next.
@@ -256,13 +193,7 @@ impl TopicLog for Member {
             match assignment {
                 Assignment::Lost(partition) => drop(self.held.remove(partition)),
                 Assignment::Gained(partition) => {
-                    self.held.insert(
-                        *partition,
-                        Held {
-                            epoch: *epoch,
-                            next: None,
-                        },
-                    );
+                    self.held.insert(*partition, Held { epoch: *epoch, next: None });
                 }
             }
         }
@@ -275,12 +206,7 @@ impl TopicLog for Member {
 
     fn committed(&mut self, partition: u32) -> Result<PerInput<Option<Committed>>, topics::Error> {
         let state = self.broker.lock();
-        let told = state
-            .commits
-            .get(partition as usize)
-            .cloned()
-            .flatten()
-            .map(|commit| commit.told());
+        let told = state.commits.get(partition as usize).cloned().flatten().map(|commit| commit.told());
         // State may be made durable on the strength of this, so it must not be lost any more.
         self.broker.settle(state)?;
         Ok(told.unwrap_or_default())
@@ -291,21 +217,16 @@ impl TopicLog for Member {
     }
 
     fn known_end(&self, partition: u32, input: Input) -> Option<Offset> {
-        self.broker
-            .bounds(input.into(), partition)
-            .ok()
-            .map(|bounds| bounds.end)
+        self.broker.bounds(input.into(), partition).ok().map(|bounds| bounds.end)
     }
 
     fn set_aside(&mut self, partition: u32, from: Offset) -> Result<(Vec<(Input, Offset)>, Offset), topics::Error> {
         let Bounds { start, end } = self.broker.bounds(Topic::DeadLetter, partition)?;
         let mut origins = Vec::new();
-        self.broker
-            .storage
-            .scan((Topic::DeadLetter, partition), from.max(start)..end, |_, row| {
-                origins.extend(origin::of(headers(row.headers)));
-                ControlFlow::Continue(())
-            })?;
+        self.broker.storage.scan((Topic::DeadLetter, partition), from.max(start)..end, |_, row| {
+            origins.extend(origin::of(headers(row.headers)));
+            ControlFlow::Continue(())
+        })?;
         Ok((origins, end))
     }
 
@@ -329,9 +250,7 @@ impl TopicLog for Member {
 
     fn begin(&mut self) -> Result<(), topics::Error> {
         if self.transaction.replace(Transaction::default()).is_some() {
-            return Err(topics::Error::Fatal(
-                "a transaction was begun inside another".to_owned(),
-            ));
+            return Err(topics::Error::Fatal("a transaction was begun inside another".to_owned()));
         }
         Ok(())
     }

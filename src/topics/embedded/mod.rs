@@ -55,14 +55,8 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 6] = [
-        Self::Touchpoints,
-        Self::Conversions,
-        Self::Attributions,
-        Self::DeadLetter,
-        Self::Control,
-        Self::Audit,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Touchpoints, Self::Conversions, Self::Attributions, Self::DeadLetter, Self::Control, Self::Audit];
 
     /// The topic's usual name, for messages.
     pub const fn name(self) -> &'static str {
@@ -88,11 +82,7 @@ impl Topic {
 
     /// How many partitions it has where the inputs and outputs have so many.
     const fn partitions(self, of_inputs: NonZeroU32) -> u32 {
-        if matches!(self, Self::Control | Self::Audit) {
-            1
-        } else {
-            of_inputs.get()
-        }
+        if matches!(self, Self::Control | Self::Audit) { 1 } else { of_inputs.get() }
     }
 
     /// Its number in the keys of rows; 0 stands for what is kept about the log itself.
@@ -151,12 +141,7 @@ pub struct Settings {
 impl Settings {
     /// The usual names, synced, with a random cluster id.
     pub fn new(partitions: NonZeroU32) -> Self {
-        Self {
-            partitions,
-            topics: PerInput::from_fn(|input| input.name().to_owned()),
-            sync: true,
-            cluster: None,
-        }
+        Self { partitions, topics: PerInput::from_fn(|input| input.name().to_owned()), sync: true, cluster: None }
     }
 }
 

@@ -42,23 +42,11 @@ pub(super) fn identify(storage: &Storage, settings: &Settings) -> Result<LogIden
         asked: asked.to_string(),
     };
     if made.partitions != settings.partitions.get() {
-        return Err(differs(
-            "the number of partitions",
-            &made.partitions,
-            &settings.partitions,
-        ));
+        return Err(differs("the number of partitions", &made.partitions, &settings.partitions));
     }
     let names = [
-        (
-            "the touchpoints topic",
-            &made.topics.touchpoints,
-            &settings.topics.touchpoints,
-        ),
-        (
-            "the conversions topic",
-            &made.topics.conversions,
-            &settings.topics.conversions,
-        ),
+        ("the touchpoints topic", &made.topics.touchpoints, &settings.topics.touchpoints),
+        ("the conversions topic", &made.topics.conversions, &settings.topics.conversions),
     ];
     for (what, made, asked) in names {
         if made != asked {
@@ -88,10 +76,7 @@ pub(super) fn recover(storage: &Storage, (topic, partition): (Topic, u32)) -> Re
     })?;
     if left_over {
         let mut batch = WriteBatch::default();
-        let (from, to) = (
-            record_key(topic, partition, extent.end),
-            record_key(topic, partition, Offset::MAX),
-        );
+        let (from, to) = (record_key(topic, partition, extent.end), record_key(topic, partition, Offset::MAX));
         batch.delete_range(from, to);
         storage.write(batch)?;
     }
@@ -104,9 +89,7 @@ pub(super) fn commits(storage: &Storage, partitions: NonZeroU32) -> Result<Vec<O
         let Some(bytes) = storage.get(&committed_key(partition))? else {
             return Ok(None);
         };
-        Commit::decode(&bytes)
-            .map(Some)
-            .ok_or_else(|| storage.corrupt("a committed offset"))
+        Commit::decode(&bytes).map(Some).ok_or_else(|| storage.corrupt("a committed offset"))
     };
     (0..partitions.get()).map(read).collect()
 }

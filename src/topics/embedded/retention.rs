@@ -1,6 +1,6 @@
 //! Taking old records away. The caller says what the state holds durably; nothing newer goes.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use rocksdb::WriteBatch;
 
@@ -39,18 +39,27 @@ impl Broker {
         let trimmed = Extent { start, ..extent };
         let mut batch = WriteBatch::default();
         batch.put(bounds_key(topic, partition), trimmed.encode());
-        batch.delete_range(
-            record_key(topic, partition, extent.start),
-            record_key(topic, partition, start),
-        );
         self.put(&mut state, batch)?;
         if let Some(extent) = state.extents.get_mut(slot) {
             *extent = trimmed;
         }
         self.hide(slot, start);
         drop(state);
-        self.storage.drop_files((topic, partition), extent.start..start)?;
+        self.forget((topic, partition), extent.start..start)?;
         Ok(start)
+    }
+
+    /// Gives back the room of records that are before the start by now.
+    fn forget(&self, place: (Topic, u32), range: Range<Offset>) -> Result<(), Error> {
+        // Files go at once, not by way of the write-ahead log: the start must be durable before them.
+        if self.sync {
+            self.storage.sync()?;
+        }
+        self.storage.drop_files(place, range.clone())?;
+        let (topic, partition) = place;
+        let mut batch = WriteBatch::default();
+        batch.delete_range(record_key(topic, partition, range.start), record_key(topic, partition, range.end));
+        self.put(&mut self.lock(), batch)
     }
 
     /// The offset of the first record logged at `time` or later, or the end: for retention by age. Timestamps that go

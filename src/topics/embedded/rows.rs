@@ -58,22 +58,9 @@ impl<'a> Row<'a> {
     pub(super) fn decode(mut bytes: &'a [u8]) -> Option<Self> {
         let [flags] = take::<1>(&mut bytes)?;
         let timestamp = Millis::from_le_bytes(take(&mut bytes)?);
-        let key = if flags & HAS_KEY == 0 {
-            None
-        } else {
-            Some(part(&mut bytes)?)
-        };
-        let value = if flags & HAS_VALUE == 0 {
-            None
-        } else {
-            Some(part(&mut bytes)?)
-        };
-        Some(Self {
-            timestamp,
-            key,
-            value,
-            headers: bytes,
-        })
+        let key = if flags & HAS_KEY == 0 { None } else { Some(part(&mut bytes)?) };
+        let value = if flags & HAS_VALUE == 0 { None } else { Some(part(&mut bytes)?) };
+        Some(Self { timestamp, key, value, headers: bytes })
     }
 }
 
@@ -135,12 +122,7 @@ impl Extent {
 
     pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let mut next = || take(&mut bytes).map(Offset::from_le_bytes);
-        Some(Self {
-            start: next()?,
-            end: next()?,
-            cleaned: next()?,
-            kept: next()?,
-        })
+        Some(Self { start: next()?, end: next()?, cleaned: next()?, kept: next()? })
     }
 }
 
@@ -164,23 +146,12 @@ impl Commit {
         let touchpoints = Offset::from_le_bytes(take(&mut bytes)?);
         let conversions = Offset::from_le_bytes(take(&mut bytes)?);
         let metadata = std::str::from_utf8(bytes).ok()?.to_owned();
-        Some(Self {
-            next: PerInput {
-                touchpoints,
-                conversions,
-            },
-            metadata,
-        })
+        Some(Self { next: PerInput { touchpoints, conversions }, metadata })
     }
 
     /// As the log's reader is told.
     pub(super) fn told(&self) -> PerInput<Option<Committed>> {
-        PerInput::from_fn(|input| {
-            Some(Committed {
-                next: *self.next.get(input),
-                metadata: self.metadata.clone(),
-            })
-        })
+        PerInput::from_fn(|input| Some(Committed { next: *self.next.get(input), metadata: self.metadata.clone() }))
     }
 }
 
@@ -192,39 +163,20 @@ mod tests {
     #[test]
     fn a_row_comes_back_as_it_went() {
         let mut bytes = Vec::new();
-        for (key, value) in [
-            (None, None),
-            (Some(&b""[..]), None),
-            (None, Some(&b"v"[..])),
-            (Some(b"k"), Some(b"")),
-        ] {
-            let draft = Draft {
-                timestamp: -5,
-                key,
-                value,
-                headers: &[("a", b"1"), ("", b"")],
-            };
+        for (key, value) in [(None, None), (Some(&b""[..]), None), (None, Some(&b"v"[..])), (Some(b"k"), Some(b""))] {
+            let draft = Draft { timestamp: -5, key, value, headers: &[("a", b"1"), ("", b"")] };
             bytes.clear();
             draft.encode(&mut bytes);
             let row = Row::decode(&bytes).unwrap();
             assert_eq!((row.timestamp, row.key, row.value), (-5, key, value));
-            assert_eq!(
-                headers(row.headers).collect::<Vec<_>>(),
-                vec![("a", &b"1"[..]), ("", &b""[..])]
-            );
+            assert_eq!(headers(row.headers).collect::<Vec<_>>(), vec![("a", &b"1"[..]), ("", &b""[..])]);
         }
     }
 
     #[test]
     fn a_row_cut_short_is_corrupt() {
         let mut bytes = Vec::new();
-        Draft {
-            timestamp: 1,
-            key: Some(b"key"),
-            value: Some(b"value"),
-            headers: &[],
-        }
-        .encode(&mut bytes);
+        Draft { timestamp: 1, key: Some(b"key"), value: Some(b"value"), headers: &[] }.encode(&mut bytes);
         for length in 0..bytes.len() {
             assert_eq!(Row::decode(&bytes[..length]), None, "{length}");
         }
@@ -245,20 +197,9 @@ mod tests {
 
     #[test]
     fn extents_and_commits_come_back_as_they_went() {
-        let extent = Extent {
-            start: 1,
-            end: 5,
-            cleaned: 4,
-            kept: 2,
-        };
+        let extent = Extent { start: 1, end: 5, cleaned: 4, kept: 2 };
         assert_eq!(Extent::decode(&extent.encode()), Some(extent));
-        let commit = Commit {
-            next: PerInput {
-                touchpoints: 7,
-                conversions: 0,
-            },
-            metadata: "{}".to_owned(),
-        };
+        let commit = Commit { next: PerInput { touchpoints: 7, conversions: 0 }, metadata: "{}".to_owned() };
         assert_eq!(Commit::decode(&commit.encode()), Some(commit));
         assert_eq!(Commit::decode(&[0; 15]), None);
     }

@@ -10,6 +10,7 @@ use rocksdb::{
 
 use super::rows::{Row, offset_of, record_key};
 use super::{Error, Place, Topic};
+use crate::core::Millis;
 use crate::topics::Offset;
 
 const WRITE_BUFFER: usize = 16 << 20;
@@ -55,16 +56,12 @@ impl Storage {
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
         let mut options = WriteOptions::default();
         options.set_memtable_insert_hint_per_batch(true);
-        self.db
-            .write_opt(batch, &options)
-            .map_err(|error| self.failed("cannot be written", &error))
+        self.db.write_opt(batch, &options).map_err(|error| self.failed("cannot be written", &error))
     }
 
     /// Makes everything written so far durable.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        self.db
-            .flush_wal(true)
-            .map_err(|error| self.failed("cannot be synced", &error))
+        self.db.flush_wal(true).map_err(|error| self.failed("cannot be synced", &error))
     }
 
     /// Hands out the records of a range of offsets in order, for as long as `each` says.
@@ -90,19 +87,15 @@ impl Storage {
         rows.status().map_err(|error| self.failed("cannot be read", &error))
     }
 
-    /// The newest record before `end` and not before `start`: its offset and timestamp.
-    pub(super) fn last(&self, (topic, partition): (Topic, u32), range: Range<Offset>) -> Result<Option<i64>, Error> {
+    /// The timestamp of the newest record of a range of offsets.
+    pub(super) fn last(&self, (topic, partition): (Topic, u32), range: Range<Offset>) -> Result<Option<Millis>, Error> {
         let Some(last) = range.end.checked_sub(1).filter(|last| *last >= range.start) else {
             return Ok(None);
         };
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(record_key(topic, partition, range.start));
         let from = record_key(topic, partition, last);
-        match self
-            .db
-            .iterator_opt(IteratorMode::From(&from, Direction::Reverse), options)
-            .next()
-        {
+        match self.db.iterator_opt(IteratorMode::From(&from, Direction::Reverse), options).next() {
             None => Ok(None),
             Some(Err(error)) => Err(self.failed("cannot be read", &error)),
             Some(Ok((_, value))) => match Row::decode(&value) {
@@ -114,13 +107,8 @@ impl Storage {
 
     /// Gives back the files that hold nothing but this range. What they held must be deleted or invisible already.
     pub(super) fn drop_files(&self, (topic, partition): (Topic, u32), range: Range<Offset>) -> Result<(), Error> {
-        let (from, to) = (
-            record_key(topic, partition, range.start),
-            record_key(topic, partition, range.end),
-        );
-        self.db
-            .delete_file_in_range(from, to)
-            .map_err(|error| self.failed("cannot give back space", &error))
+        let (from, to) = (record_key(topic, partition, range.start), record_key(topic, partition, range.end));
+        self.db.delete_file_in_range(from, to).map_err(|error| self.failed("cannot give back space", &error))
     }
 
     /// What the log holds cannot be right.
@@ -138,14 +126,8 @@ impl Storage {
 
 fn refused(place: &str, error: &rocksdb::Error) -> Error {
     let message = error.to_string();
-    let locked = ["lock hold by current process", "While lock file"]
-        .iter()
-        .any(|sign| message.contains(sign));
-    if locked {
-        Error::InUse(place.to_owned())
-    } else {
-        Error::Storage(format!("cannot open {place}: {message}"))
-    }
+    let locked = ["lock hold by current process", "While lock file"].iter().any(|sign| message.contains(sign));
+    if locked { Error::InUse(place.to_owned()) } else { Error::Storage(format!("cannot open {place}: {message}")) }
 }
 
 fn options() -> Options {
@@ -163,6 +145,8 @@ fn options() -> Options {
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_min_level_to_compress(2);
     options.set_level_compaction_dynamic_level_bytes(true);
+    // Every file of level 0 holds a bit of each partition, so merging it rewrites all of level 1: not too often.
+    options.set_level_zero_file_num_compaction_trigger(8);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(1 << 20);
     options.set_max_open_files(256);

@@ -30,11 +30,7 @@ pub(super) fn partitions<C: ClientContext>(
     let metadata = client
         .fetch_metadata(Some(topic), wait)
         .map_err(|error| unreachable(reach, &format!("topic {topic}"), &error))?;
-    let found = metadata
-        .topics()
-        .iter()
-        .find(|found| found.name() == topic)
-        .ok_or_else(missing)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(missing)?;
     match found.error() {
         None => u32::try_from(found.partitions().len()).map_err(|_| missing()),
         Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => {
@@ -65,11 +61,7 @@ pub(super) fn identity<C: ClientContext>(
     let cluster = client
         .fetch_cluster_id(wait)
         .ok_or_else(|| Error::Unreachable("the cluster's id was not told in time".into()))?;
-    Ok(LogIdentity {
-        cluster,
-        topics,
-        partitions: counts.touchpoints,
-    })
+    Ok(LogIdentity { cluster, topics, partitions: counts.touchpoints })
 }
 
 /// A topic as the cluster knows it.
@@ -89,15 +81,9 @@ impl Admin {
     pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
         let fatal = |error: &dyn std::fmt::Display| Error::Fatal(format!("kafka admin client: {error}"));
         let client = settings.admin().create().map_err(|error: KafkaError| fatal(&error))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| fatal(&error))?;
-        Ok(Self {
-            client,
-            runtime,
-            wait: settings.timeouts.request,
-        })
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| fatal(&error))?;
+        Ok(Self { client, runtime, wait: settings.timeouts.request })
     }
 
     fn options(&self) -> AdminOptions {
@@ -113,18 +99,10 @@ impl Admin {
             .inner()
             .fetch_metadata(Some(name), self.wait)
             .map_err(|error| Error::Unreachable(format!("topic {name}: {error}")))?;
-        let found = metadata
-            .topics()
-            .iter()
-            .find(|topic| topic.name() == name && topic.error().is_none());
+        let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
         Ok(found.map(|topic| Topic {
             partitions: u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX),
-            replicas: topic
-                .partitions()
-                .iter()
-                .map(|partition| partition.replicas().len())
-                .min()
-                .unwrap_or(0),
+            replicas: topic.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0),
         }))
     }
 
@@ -141,19 +119,13 @@ impl Admin {
 
     /// The settings of a topic or broker; the broker's own words when they may not be asked for.
     pub(super) fn settings(&self, of: &ResourceSpecifier<'_>) -> Result<Result<BTreeMap<String, String>, Code>, Error> {
-        let answer = self
-            .runtime
-            .block_on(self.client.describe_configs([of], &self.options()));
+        let answer = self.runtime.block_on(self.client.describe_configs([of], &self.options()));
         let mut answer = answer.map_err(|error| Error::Unreachable(format!("settings: {error}")))?;
         let Some(resource) = answer.pop() else {
             return Ok(Err(Code::NoEnt));
         };
         Ok(resource.map(|resource| {
-            resource
-                .entries
-                .into_iter()
-                .filter_map(|entry| Some((entry.name, entry.value?)))
-                .collect()
+            resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
         }))
     }
 
@@ -170,9 +142,7 @@ impl Admin {
         for (name, value) in settings {
             topic = topic.set(name, value);
         }
-        let answer = self
-            .runtime
-            .block_on(self.client.create_topics([&topic], &self.options()));
+        let answer = self.runtime.block_on(self.client.create_topics([&topic], &self.options()));
         let mut answer = answer.map_err(|error| Error::Unreachable(format!("topic {name}: {error}")))?;
         match answer.pop() {
             Some(Ok(_)) => Ok(Ok(())),

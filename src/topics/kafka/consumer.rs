@@ -51,16 +51,7 @@ impl Member {
         let wake = Arc::new(Wake::default());
         let (consumer, own) = subscribe(&config, Context::new(topics, reach), &wake)?;
         let (flows, probed) = (BTreeMap::new(), Instant::now());
-        Ok(Self {
-            flows,
-            own,
-            wake,
-            took: false,
-            probed,
-            request,
-            config,
-            consumer,
-        })
+        Ok(Self { flows, own, wake, took: false, probed, request, config, consumer })
     }
 
     /// Joins again as a new client: everything owned is lost.
@@ -174,9 +165,7 @@ impl Member {
             }
             self.probed = Instant::now();
         }
-        reach
-            .trouble()
-            .map_or(Ok(()), |trouble| Err(Error::Unreachable(trouble)))
+        reach.trouble().map_or(Ok(()), |trouble| Err(Error::Unreachable(trouble)))
     }
 
     /// Whether the partition is this member's by all it knows: a lost session shows here before the next poll tells it.
@@ -213,10 +202,7 @@ impl Member {
                 .error()
                 .map_err(|error| Error::Unreachable(format!("committed offset of {topic}-{partition}: {error}")))?;
             match element.offset() {
-                Position::Offset(next) => Ok(Some(Committed {
-                    next,
-                    metadata: element.metadata().to_owned(),
-                })),
+                Position::Offset(next) => Ok(Some(Committed { next, metadata: element.metadata().to_owned() })),
                 Position::Invalid => Ok(None),
                 _ => Err(unknown()),
             }
@@ -229,13 +215,7 @@ impl Member {
         let (start, end) = self
             .consumer
             .fetch_watermarks(topic, number(partition), self.request)
-            .map_err(|error| {
-                unreachable(
-                    &self.context().reach,
-                    &format!("offsets of {topic}-{partition}"),
-                    &error,
-                )
-            })?;
+            .map_err(|error| unreachable(&self.context().reach, &format!("offsets of {topic}-{partition}"), &error))?;
         self.context().reach.answered();
         Ok(Bounds { start, end })
     }
@@ -249,24 +229,19 @@ impl Member {
     /// librdkafka discards what it has fetched, and our own queues' rest goes with their flows.
     pub(super) fn seek(&mut self, partition: u32, next: PerInput<Offset>) -> Result<(), Error> {
         if !self.owns(partition) {
-            return Err(Error::Fenced(format!(
-                "partition {partition} is not assigned to this worker"
-            )));
+            return Err(Error::Fenced(format!("partition {partition} is not assigned to this worker")));
         }
         self.flows.retain(|(of, _), _| *of != partition);
         let fatal =
             |error: KafkaError| Error::Fatal(format!("kafka consumer: assigning partition {partition}: {error}"));
         if self.context().share().started.remove(&partition) {
-            self.consumer
-                .incremental_unassign(&self.context().list([partition]))
-                .map_err(fatal)?;
+            self.consumer.incremental_unassign(&self.context().list([partition])).map_err(fatal)?;
         }
         let mut list = TopicPartitionList::new();
         for input in Input::ALL {
             let topic = self.context().topics.get(input);
             let next = *next.get(input);
-            list.add_partition_offset(topic, number(partition), Position::Offset(next))
-                .map_err(fatal)?;
+            list.add_partition_offset(topic, number(partition), Position::Offset(next)).map_err(fatal)?;
             let queue = Queue::of_partition(&self.consumer, topic, number(partition), &self.wake)
                 .ok_or_else(|| Error::Fatal(format!("kafka consumer: no queue for {topic}-{partition}")))?;
             self.flows.insert((partition, input), Flow { queue, next });
@@ -337,10 +312,6 @@ fn subscribe(
 }
 
 fn push(message: &Message, input: Input, into: &mut Records) {
-    let head = Head {
-        input,
-        offset: message.offset(),
-        logged_at: message.timestamp(),
-    };
+    let head = Head { input, offset: message.offset(), logged_at: message.timestamp() };
     into.push(head, message.key(), message.value(), &message.headers());
 }

@@ -131,10 +131,7 @@ impl Appender {
             .appender("control")
             .create_with_context(context)
             .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
-        Ok(Self {
-            client,
-            wait: settings.timeouts.request + Duration::from_secs(1),
-        })
+        Ok(Self { client, wait: settings.timeouts.request + Duration::from_secs(1) })
     }
 
     /// Appends one record, to the partition its key hashes to by murmur2, and returns where it stands.
@@ -165,14 +162,9 @@ impl Appender {
         partition: u32,
         records: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<Vec<Offset>, Error> {
-        let waited: Result<Vec<_>, _> = records
-            .into_iter()
-            .map(|record| self.enqueue(topic, Some(partition), record, None))
-            .collect();
-        waited?
-            .iter()
-            .map(|waited| self.answer(topic, waited).map(|(_, offset)| offset))
-            .collect()
+        let waited: Result<Vec<_>, _> =
+            records.into_iter().map(|record| self.enqueue(topic, Some(partition), record, None)).collect();
+        waited?.iter().map(|waited| self.answer(topic, waited).map(|(_, offset)| offset)).collect()
     }
 
     fn enqueue(
@@ -217,12 +209,12 @@ fn refused(topic: &str, code: Code) -> Error {
         Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp | Code::InvalidMessage => {
             Error::Fatal(format!("{topic}: the record is refused ({code})"))
         }
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Error::Fatal(format!(
-            "{topic}: writing is not permitted; grant Write and Describe on the topic {topic}"
-        )),
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Error::Fatal(format!(
-            "topic {topic} does not exist; `tributary topics create` makes it"
-        )),
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+            Error::Fatal(format!("{topic}: writing is not permitted; grant Write and Describe on the topic {topic}"))
+        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            Error::Fatal(format!("topic {topic} does not exist; `tributary topics create` makes it"))
+        }
         _ => Error::Unreachable(format!("{topic}: {code}")),
     }
 }

@@ -59,12 +59,12 @@ pub(super) fn verdict(error: &KafkaError) -> Result<(), Error> {
             Err(Error::Fatal(format!("kafka consumer: {code}{way_out}")))
         }
         _ => match code {
-            Code::GroupAuthorizationFailed => Err(Error::Fatal(
-                "kafka consumer: grant Read and Describe on the group".into(),
-            )),
-            Code::TopicAuthorizationFailed => Err(Error::Fatal(
-                "kafka consumer: grant Read and Describe on the input topics".into(),
-            )),
+            Code::GroupAuthorizationFailed => {
+                Err(Error::Fatal("kafka consumer: grant Read and Describe on the group".into()))
+            }
+            Code::TopicAuthorizationFailed => {
+                Err(Error::Fatal("kafka consumer: grant Read and Describe on the input topics".into()))
+            }
             Code::InconsistentGroupProtocol => Err(Error::Fatal(
                 "kafka consumer: the group has members of another kind; give Tributary a group of its own".into(),
             )),
@@ -81,9 +81,7 @@ pub(super) fn unreachable(reach: &Reach, what: &str, error: &KafkaError) -> Erro
     let code = code(error);
     match code {
         Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Error::Fatal(format!(
-                "{what}: not permitted ({code}); see the list of permissions in docs/operations.md"
-            ))
+            Error::Fatal(format!("{what}: not permitted ({code}); see the list of permissions in docs/operations.md"))
         }
         _ => {
             if is_transport(code) {

@@ -41,19 +41,10 @@ impl Finding {
     }
 
     pub(super) fn ok(subject: &str, what: impl Into<String>) -> Self {
-        Self {
-            subject: subject.into(),
-            verdict: Verdict::Ok(what.into()),
-        }
+        Self { subject: subject.into(), verdict: Verdict::Ok(what.into()) }
     }
 
     pub(super) fn problem(subject: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            subject: subject.into(),
-            verdict: Verdict::Problem {
-                what: what.into(),
-                remedy: remedy.into(),
-            },
-        }
+        Self { subject: subject.into(), verdict: Verdict::Problem { what: what.into(), remedy: remedy.into() } }
     }
 }

@@ -39,12 +39,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(topics: PerInput<String>, reach: Arc<Reach>) -> Self {
-        Self {
-            topics,
-            reach,
-            suspect: AtomicBool::new(false),
-            share: Mutex::default(),
-        }
+        Self { topics, reach, suspect: AtomicBool::new(false), share: Mutex::default() }
     }
 
     pub(super) fn share(&self) -> MutexGuard<'_, Share> {
@@ -66,9 +61,7 @@ impl Context {
         let mut share = self.share();
         let started: Vec<u32> = partitions.iter().copied().filter(|p| share.started.remove(p)).collect();
         if let Err(error) = consumer.incremental_unassign(&self.list(started)) {
-            share
-                .fatal
-                .get_or_insert(format!("could not give partitions back to the group: {error}"));
+            share.fatal.get_or_insert(format!("could not give partitions back to the group: {error}"));
         }
         for partition in partitions {
             if share.owned.remove(partition) {
@@ -81,9 +74,7 @@ impl Context {
         let mut share = self.share();
         // An empty list acknowledges: the group goes on, and nothing is read yet.
         if let Err(error) = consumer.incremental_assign(&TopicPartitionList::new()) {
-            share
-                .fatal
-                .get_or_insert(format!("could not take partitions from the group: {error}"));
+            share.fatal.get_or_insert(format!("could not take partitions from the group: {error}"));
         }
         for partition in partitions {
             if share.owned.insert(*partition) {

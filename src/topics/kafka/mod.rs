@@ -66,14 +66,7 @@ impl KafkaLog {
         let queues = identity.partitions as usize * Input::ALL.len();
         let config = settings.member(worker, queues);
         let member = Member::join(config, identity.topics.clone(), Arc::clone(&reach), wait)?;
-        Ok(Self {
-            member,
-            producers,
-            dead_letters: None,
-            identity,
-            reach,
-            settings,
-        })
+        Ok(Self { member, producers, dead_letters: None, identity, reach, settings })
     }
 
     /// Whether the brokers answer; to be asked from any thread, also while the worker is inside a call.
@@ -109,9 +102,8 @@ impl TopicLog for KafkaLog {
 
     fn identity(&mut self) -> Result<LogIdentity, Error> {
         let wait = self.settings.timeouts.request;
-        self.identity = self
-            .producers
-            .ask(|client| admin::identity(client, &self.settings.topics, wait, &self.reach))?;
+        self.identity =
+            self.producers.ask(|client| admin::identity(client, &self.settings.topics, wait, &self.reach))?;
         Ok(self.identity.clone())
     }
 
@@ -141,9 +133,8 @@ impl TopicLog for KafkaLog {
         };
         let reader = self.dead_letters.insert(reader);
         let mut origins = Vec::new();
-        let end = reader.read_to_end(partition, from, &mut |message| {
-            origins.extend(origin::of(message.headers().into_iter()))
-        })?;
+        let end = reader
+            .read_to_end(partition, from, &mut |message| origins.extend(origin::of(message.headers().into_iter())))?;
         Ok((origins, end))
     }
 
@@ -177,9 +168,7 @@ impl TopicLog for KafkaLog {
             Err(error) => return self.producers.abort().and(Err(error)),
         };
         let Some(credentials) = self.member.credentials() else {
-            return Err(self
-                .producers
-                .give_up_as_zombie("this worker is no member of the group any more"));
+            return Err(self.producers.give_up_as_zombie("this worker is no member of the group any more"));
         };
         self.producers.commit(&list, &credentials)
     }

@@ -48,12 +48,7 @@ const SUPERSEDED_AT_MOST: u32 = 5;
 impl Producers {
     /// Both producers, with `init_transactions` done.
     pub(super) fn start(settings: &Settings, worker: usize, reach: &Arc<Reach>) -> Result<Self, Error> {
-        let id = |which| {
-            Slot::new(format!(
-                "{}-{}-{worker}-{which}",
-                settings.transactional_prefix, settings.instance
-            ))
-        };
+        let id = |which| Slot::new(format!("{}-{}-{worker}-{which}", settings.transactional_prefix, settings.instance));
         let mut producers = Self {
             settings: settings.clone(),
             reach: Arc::clone(reach),
@@ -99,10 +94,7 @@ impl Producers {
 
     fn open(&self) -> Result<&(Client, Topics), Error> {
         let slot = if self.turn { &self.second } else { &self.first };
-        slot.client
-            .as_ref()
-            .filter(|_| self.open)
-            .ok_or_else(|| Error::Aborted("no transaction is open".into()))
+        slot.client.as_ref().filter(|_| self.open).ok_or_else(|| Error::Aborted("no transaction is open".into()))
     }
 
     fn client(&self) -> Result<&Client, Error> {
@@ -117,14 +109,10 @@ impl Producers {
         self.dead_letters.clear();
         let slot = if self.turn { &mut self.second } else { &mut self.first };
         if slot.broke() || slot.renew {
-            tracing::info!(id = slot.id, "new transactional producer");
             self.renewals += 1;
             slot.start(&self.settings, &self.reach)?;
         }
-        let (client, _) = slot
-            .client
-            .as_ref()
-            .ok_or_else(|| Error::Unreachable("no producer".into()))?;
+        let (client, _) = slot.client.as_ref().ok_or_else(|| Error::Unreachable("no producer".into()))?;
         let _: Option<String> = client.client().context().take_undelivered();
         if let Err(error) = client.begin_transaction() {
             slot.renew = true;
@@ -139,9 +127,7 @@ impl Producers {
         let partition = number(outgoing.partition);
         loop {
             let sent = if outgoing.headers.is_empty() {
-                topics
-                    .get(outgoing.output)
-                    .produce(partition, outgoing.key, outgoing.value)
+                topics.get(outgoing.output).produce(partition, outgoing.key, outgoing.value)
             } else {
                 send_with_headers(client, self.settings.topics.output(outgoing.output), outgoing)
             };
@@ -166,10 +152,7 @@ impl Producers {
     ) -> Result<Receipt, Error> {
         let started = Instant::now();
         loop {
-            match self
-                .client()?
-                .send_offsets_to_transaction(offsets, member, self.settings.timeouts.transaction)
-            {
+            match self.client()?.send_offsets_to_transaction(offsets, member, self.settings.timeouts.transaction) {
                 Ok(()) => break,
                 Err(error) => match judge(&error) {
                     Verdict::Again => pause(),
@@ -227,14 +210,10 @@ impl Producers {
         let topic = self.settings.topics.output(Output::DeadLetter);
         let next = |partition: &u32| {
             let (client, _) = slot.client.as_ref()?;
-            let ends = client
-                .client()
-                .fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
+            let ends = client.client().fetch_watermarks(topic, number(*partition), self.settings.timeouts.request);
             ends.ok().map(|(_, end)| (*partition, end))
         };
-        Receipt {
-            dead_letters_next: self.dead_letters.iter().filter_map(next).collect(),
-        }
+        Receipt { dead_letters_next: self.dead_letters.iter().filter_map(next).collect() }
     }
 
     /// Drops the open transaction, whose end was not asked for.
@@ -249,11 +228,10 @@ impl Producers {
                 Ok(()) => break,
                 Err(error) if judge(&error) == Verdict::Again && !left.is_zero() => pause(),
                 Err(error) => {
-                    // The next producer of this id aborts it as it starts. (An abort without a limit may never return: seen
-                    // after a broker was killed under a transaction.)
+                    // (An abort without a limit may never return: seen after a broker was killed under a transaction.)
                     tracing::warn!(%error, "abort failed: new producer");
-                    self.slot().renew = true;
-                    break;
+                    self.open = false;
+                    return self.replace();
                 }
             }
         }
@@ -267,19 +245,29 @@ impl Producers {
     }
 
     fn give_up(&mut self, verdict: Verdict, why: String) -> Error {
-        if matches!(verdict, Verdict::Superseded | Verdict::Broken) {
-            self.slot().renew = true;
-            self.open = false;
-        } else if let Err(error) = self.abort() {
-            return error;
-        }
         if let Some(error) = self.superseded(verdict, &why) {
+            self.open = false;
             return error;
         }
-        match verdict {
-            Verdict::Zombie => Error::Fenced(why),
-            _ => Error::Aborted(why),
+        let broken = matches!(verdict, Verdict::Superseded | Verdict::Broken);
+        self.open &= !broken;
+        let dropped = if broken { self.replace() } else { self.abort() };
+        match (dropped, verdict) {
+            (Err(error), _) => error,
+            (Ok(()), Verdict::Zombie) => Error::Fenced(why),
+            (Ok(()), _) => Error::Aborted(why),
         }
+    }
+
+    /// A new producer with the current one's id, now: as it starts it aborts what is open under that id, and until then the
+    /// broker tells nobody what is committed. [`Error::Unknown`], so that it is settled later, if it cannot start now.
+    fn replace(&mut self) -> Result<(), Error> {
+        self.renewals += 1;
+        let slot = if self.turn { &mut self.second } else { &mut self.first };
+        slot.start(&self.settings, &self.reach).map_err(|error| match error {
+            Error::Fatal(_) => error,
+            other => Error::Unknown(other.to_string()),
+        })
     }
 
     /// Counts how often another producer took the id. A transaction that timed out on the broker looks the same, so it is
@@ -303,11 +291,6 @@ fn send_with_headers(client: &Client, topic: &str, outgoing: &Outgoing<'_>) -> R
     (record.key, record.payload) = (outgoing.key, outgoing.value);
     let room = OwnedHeaders::new_with_capacity(outgoing.headers.len());
     let headers = outgoing.headers.iter();
-    record.headers = Some(headers.fold(room, |all, (key, value)| {
-        all.insert(Header {
-            key,
-            value: Some(*value),
-        })
-    }));
+    record.headers = Some(headers.fold(room, |all, (key, value)| all.insert(Header { key, value: Some(*value) })));
     client.send(record).map_err(|(error, _)| errors::code(&error))
 }

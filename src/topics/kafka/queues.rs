@@ -57,11 +57,7 @@ impl Wake {
             if left.is_zero() {
                 break;
             }
-            signalled = self
-                .changed
-                .wait_timeout(signalled, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            signalled = self.changed.wait_timeout(signalled, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         std::mem::take(&mut *signalled)
     }
@@ -98,12 +94,7 @@ impl<C: ConsumerContext> Queue<C> {
             let argument = Arc::as_ptr(wake).cast_mut().cast::<c_void>();
             sys::rd_kafka_queue_cb_event_enable(handle.as_ptr(), Some(on_first_entry), argument);
         }
-        Some(Self {
-            handle,
-            ahead: VecDeque::new(),
-            wake: Some(Arc::clone(wake)),
-            _consumer: Arc::clone(consumer),
-        })
+        Some(Self { handle, ahead: VecDeque::new(), wake: Some(Arc::clone(wake)), _consumer: Arc::clone(consumer) })
     }
 
     /// The consumer's own queue: rebalances, errors, log lines.
@@ -111,12 +102,7 @@ impl<C: ConsumerContext> Queue<C> {
         let client = consumer.client().native_ptr();
         // SAFETY: the client is alive (`consumer` is); a null answer is refused.
         let handle = NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(client) })?;
-        Some(Self {
-            handle,
-            ahead: VecDeque::new(),
-            wake: None,
-            _consumer: Arc::clone(consumer),
-        })
+        Some(Self { handle, ahead: VecDeque::new(), wake: None, _consumer: Arc::clone(consumer) })
     }
 
     /// How many entries wait.
@@ -156,12 +142,7 @@ impl<C: ConsumerContext> Queue<C> {
         let count =
             unsafe { sys::rd_kafka_consume_batch_queue(self.handle.as_ptr(), wait, messages.as_mut_ptr(), room) };
         let count = usize::try_from(count).unwrap_or(0); // -1: nothing
-        self.ahead.extend(
-            messages
-                .iter()
-                .take(count)
-                .filter_map(|message| NonNull::new(*message).map(Message)),
-        );
+        self.ahead.extend(messages.iter().take(count).filter_map(|message| NonNull::new(*message).map(Message)));
     }
 }
 
@@ -206,11 +187,7 @@ impl Message {
         // SAFETY: for an error the message holds a terminated text, or librdkafka answers its name, or null.
         let text = unsafe {
             let text = sys::rd_kafka_message_errstr(self.0.as_ptr());
-            if text.is_null() {
-                code.to_string()
-            } else {
-                CStr::from_ptr(text).to_string_lossy().into_owned()
-            }
+            if text.is_null() { code.to_string() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
         };
         Some((code, text))
     }
@@ -254,10 +231,7 @@ impl Message {
                 if answer != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
                     return found;
                 }
-                found.push((
-                    CStr::from_ptr(name).to_str().unwrap_or("?"),
-                    bytes(value, size).unwrap_or_default(),
-                ));
+                found.push((CStr::from_ptr(name).to_str().unwrap_or("?"), bytes(value, size).unwrap_or_default()));
             }
         }
     }
@@ -293,10 +267,7 @@ impl<C: ProducerContext> Topic<C> {
         let name = CString::new(name).ok()?;
         // SAFETY: the client is alive, the name terminated; without a configuration the client's own is taken.
         let handle = unsafe { sys::rd_kafka_topic_new(producer.client().native_ptr(), name.as_ptr(), ptr::null_mut()) };
-        Some(Self {
-            handle: NonNull::new(handle)?,
-            _producer: producer.clone(),
-        })
+        Some(Self { handle: NonNull::new(handle)?, _producer: producer.clone() })
     }
 
     /// Puts a record without headers into the producer's queue.
@@ -317,11 +288,7 @@ impl<C: ProducerContext> Topic<C> {
                 key_length,
                 ptr::null_mut(),
             );
-            if answer == 0 {
-                Ok(())
-            } else {
-                Err(Code::from(sys::rd_kafka_last_error()))
-            }
+            if answer == 0 { Ok(()) } else { Err(Code::from(sys::rd_kafka_last_error())) }
         }
     }
 }

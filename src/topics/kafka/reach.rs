@@ -17,10 +17,7 @@ struct State {
 
 impl Reach {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State {
-            answered: Instant::now(),
-            trouble: None,
-        }))
+        Self(Mutex::new(State { answered: Instant::now(), trouble: None }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -83,8 +83,7 @@ impl Reader {
         for (partition, next) in from {
             let queue = Queue::of_partition(&self.consumer, &self.topic, number(*partition), &self.wake)
                 .ok_or_else(|| Error::Fatal(format!("kafka consumer: no queue for {}-{partition}", self.topic)))?;
-            list.add_partition_offset(&self.topic, number(*partition), Position::Offset(*next))
-                .map_err(fatal)?;
+            list.add_partition_offset(&self.topic, number(*partition), Position::Offset(*next)).map_err(fatal)?;
             self.queues.insert(*partition, queue);
         }
         self.consumer.assign(&list).map_err(fatal)
@@ -114,8 +113,7 @@ impl Reader {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
-            self.wake
-                .wait(deadline.min(Instant::now() + Duration::from_millis(200)));
+            self.wake.wait(deadline.min(Instant::now() + Duration::from_millis(200)));
         }
     }
 

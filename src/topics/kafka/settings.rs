@@ -93,10 +93,7 @@ pub struct QueueMemory {
 
 impl Default for QueueMemory {
     fn default() -> Self {
-        Self {
-            fetched: 64 << 20,
-            produced: 32 << 20,
-        }
+        Self { fetched: 64 << 20, produced: 32 << 20 }
     }
 }
 
@@ -204,10 +201,8 @@ pub const RESERVED: [&str; 38] = [
 ];
 
 /// Properties that would switch the checking of the other side off.
-const INSECURE: [(&str, &str); 2] = [
-    ("enable.ssl.certificate.verification", "false"),
-    ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
-];
+const INSECURE: [(&str, &str); 2] =
+    [("enable.ssl.certificate.verification", "false"), ("enable.sasl.oauthbearer.unsecure.jwt", "true")];
 
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
@@ -259,14 +254,8 @@ impl Settings {
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "false")
             .set("session.timeout.ms", millis(self.timeouts.session))
-            .set(
-                "heartbeat.interval.ms",
-                millis((self.timeouts.session / 10).min(Duration::from_secs(1))),
-            )
-            .set(
-                "max.poll.interval.ms",
-                millis(self.timeouts.poll.max(self.timeouts.session)),
-            )
+            .set("heartbeat.interval.ms", millis((self.timeouts.session / 10).min(Duration::from_secs(1))))
+            .set("max.poll.interval.ms", millis(self.timeouts.poll.max(self.timeouts.session)))
             .set("queued.max.messages.kbytes", (share >> 10).to_string())
             .set("fetch.message.max.bytes", share.min(1 << 20).to_string())
             .set("fetch.queue.backoff.ms", "5");
@@ -289,10 +278,7 @@ impl Settings {
             // A failed delivery fails the transaction; successful ones need no report of each.
             .set("delivery.report.only.error", "true")
             .set("message.max.bytes", self.largest_record.to_string())
-            .set(
-                "queue.buffering.max.kbytes",
-                (self.queues.produced >> 10).max(1024).to_string(),
-            )
+            .set("queue.buffering.max.kbytes", (self.queues.produced >> 10).max(1024).to_string())
             .set("queue.buffering.max.messages", "200000");
         // A transaction that meets the last one's markers is told to come back; 100 ms would be the default wait.
         default(&mut config, "retry.backoff.ms", "2");
@@ -342,10 +328,7 @@ impl Settings {
 
     /// How long a socket waits for an answer in a transactional producer: librdkafka derives it so.
     pub(super) fn socket_timeout(&self) -> Duration {
-        self.timeouts
-            .transaction
-            .saturating_sub(Duration::from_millis(100))
-            .max(Duration::from_millis(900))
+        self.timeouts.transaction.saturating_sub(Duration::from_millis(100)).max(Duration::from_millis(900))
     }
 }
 
@@ -372,15 +355,11 @@ mod tests {
     #[test]
     fn security_passes_through_but_cannot_be_switched_off() {
         let mut settings = Settings::new("127.0.0.1:1", "g", "i");
-        settings
-            .properties
-            .insert("security.protocol".into(), "SASL_SSL".into());
+        settings.properties.insert("security.protocol".into(), "SASL_SSL".into());
         settings.validate().unwrap();
         assert_eq!(settings.producer("t").get("security.protocol"), Some("SASL_SSL"));
         assert_eq!(settings.member(0, 8).get("security.protocol"), Some("SASL_SSL"));
-        settings
-            .properties
-            .insert("enable.ssl.certificate.verification".into(), "false".into());
+        settings.properties.insert("enable.ssl.certificate.verification".into(), "false".into());
         assert!(settings.validate().is_err());
     }
 
@@ -399,10 +378,7 @@ mod tests {
             let config = settings.member(0, queues);
             let bound: usize = config.get("queued.max.messages.kbytes").unwrap().parse().unwrap();
             let response: usize = config.get("fetch.message.max.bytes").unwrap().parse().unwrap();
-            assert!(
-                ((bound << 10) + response) * queues <= settings.queues.fetched,
-                "{queues} queues of {bound} KiB"
-            );
+            assert!(((bound << 10) + response) * queues <= settings.queues.fetched, "{queues} queues of {bound} KiB");
         }
     }
 

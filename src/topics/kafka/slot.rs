@@ -69,10 +69,7 @@ impl Topics {
             let name = names.output(output);
             Topic::of(client, name).ok_or_else(|| Error::Fatal(format!("kafka producer: {name:?} is no topic's name")))
         };
-        Ok(Self {
-            attributions: topic(Output::Attributions)?,
-            dead_letter: topic(Output::DeadLetter)?,
-        })
+        Ok(Self { attributions: topic(Output::Attributions)?, dead_letter: topic(Output::DeadLetter)? })
     }
 
     pub(super) fn get(&self, output: Output) -> &Topic<Context> {
@@ -95,12 +92,7 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(id: String) -> Self {
-        Self {
-            id,
-            client: None,
-            failures: 0,
-            renew: true,
-        }
+        Self { id, client: None, failures: 0, renew: true }
     }
 
     /// A transport failure since the last look.
@@ -112,6 +104,7 @@ impl Slot {
 
     /// A fresh producer with this id. Settles whatever an earlier life of the id left open.
     pub(super) fn start(&mut self, settings: &Settings, reach: &Reach) -> Result<(), Error> {
+        tracing::info!(id = self.id, "new transactional producer");
         self.client = None; // the old one goes first
         self.renew = true;
         let client: Client = settings
@@ -138,9 +131,9 @@ impl Slot {
     fn refused(&self, error: &KafkaError, reach: &Reach) -> Error {
         let id = &self.id;
         match errors::code(error) {
-            Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => Error::Fatal(format!(
-                "kafka producer: grant Write and Describe on the transactional id {id}"
-            )),
+            Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                Error::Fatal(format!("kafka producer: grant Write and Describe on the transactional id {id}"))
+            }
             Code::InvalidTransactionTimeout => Error::Fatal(
                 "kafka producer: the transaction timeout exceeds the broker's transaction.max.timeout.ms".into(),
             ),
@@ -167,9 +160,11 @@ pub(super) enum Verdict {
     Broken,
 }
 
+/// A generation that is not the group's any more is no zombie's: the group moved on between the asking for it and the commit,
+/// and takes nothing from a member that has not agreed. One that was put out is not known by its member id.
 pub(super) fn judge(error: &KafkaError) -> Verdict {
     match errors::code(error) {
-        Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId => return Verdict::Zombie,
+        Code::UnknownMemberId | Code::FencedInstanceId => return Verdict::Zombie,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => return Verdict::Superseded,
         _ => {}
     }

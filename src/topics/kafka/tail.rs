@@ -38,11 +38,7 @@ impl Tail {
         });
         let begin: Vec<(u32, Offset)> = begin.collect::<Result<_, Error>>()?;
         reader.assign(&begin)?;
-        Ok(Self {
-            reader,
-            reach,
-            partitions,
-        })
+        Ok(Self { reader, reach, partitions })
     }
 
     /// How many partitions the topic has.
@@ -75,7 +71,6 @@ impl Tail {
     /// # Errors
     /// [`Error::Unreachable`] when the end is not reached in time; what was handed out counts nothing then.
     pub fn read_whole(&mut self, partition: u32, each: &mut dyn FnMut(Entry<'_>)) -> Result<Offset, Error> {
-        self.reader
-            .read_to_end(partition, 0, &mut |message| each(Entry::of(partition, message)))
+        self.reader.read_to_end(partition, 0, &mut |message| each(Entry::of(partition, message)))
     }
 }

@@ -69,11 +69,7 @@ fn wanted(settings: &Settings, creation: &Creation) -> Vec<(String, u32, TopicSe
         (names.touchpoints.clone(), creation.partitions, kept(DEFAULT_RECORD)),
         (names.conversions.clone(), creation.partitions, kept(DEFAULT_RECORD)),
         (names.attributions.clone(), creation.partitions, rows()),
-        (
-            names.dead_letter.clone(),
-            creation.partitions,
-            kept(DEFAULT_RECORD + DEAD_LETTER_HEADROOM),
-        ),
+        (names.dead_letter.clone(), creation.partitions, kept(DEFAULT_RECORD + DEAD_LETTER_HEADROOM)),
         (names.control.clone(), 1, common("compact")),
         (names.audit.clone(), 1, audit),
     ]
@@ -117,11 +113,7 @@ pub fn create(settings: &Settings, creation: &Creation) -> Result<Vec<Finding>, 
 pub fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
     settings.validate()?;
     let admin = Admin::open(settings)?;
-    let mut check = Check {
-        admin,
-        settings,
-        findings: Vec::new(),
-    };
+    let mut check = Check { admin, settings, findings: Vec::new() };
     check.broker()?;
     check.partitioned()?;
     check.single(&settings.topics.control, "compact")?;
@@ -152,10 +144,7 @@ impl Check<'_> {
             Ok(config) => config,
             Err(code) => {
                 // Its limits show themselves at the first transaction, so this alone is no reason not to run.
-                self.say(Finding::ok(
-                    "brokers",
-                    format!("settings may not be read ({code}); limits not checked"),
-                ));
+                self.say(Finding::ok("brokers", format!("settings may not be read ({code}); limits not checked")));
                 return Ok(());
             }
         };
@@ -208,10 +197,7 @@ impl Check<'_> {
         let in_sync = config.get("min.insync.replicas").map_or("?", String::as_str);
         self.say(Finding::ok(
             &subject,
-            format!(
-                "{} partitions, {} copies, {in_sync} in sync to write",
-                topic.partitions, topic.replicas
-            ),
+            format!("{} partitions, {} copies, {in_sync} in sync to write", topic.partitions, topic.replicas),
         ));
         Ok(Some((topic.partitions, config)))
     }
@@ -316,9 +302,7 @@ impl Check<'_> {
             return Ok(());
         };
         #[allow(clippy::disallowed_methods)] // the broker deletes by its wall clock
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let days = |millis: i64| millis / (24 * 60 * 60 * 1000);
         let age = self.oldest(name, partitions)?.map(|oldest| now - oldest);
@@ -333,10 +317,7 @@ impl Check<'_> {
                 ),
                 "they are about to be deleted, read or not; set retention.ms=-1, or longer than the data is old",
             ),
-            _ => Finding::ok(
-                &subject,
-                format!("keeps records {} days after their timestamps", days(kept)),
-            ),
+            _ => Finding::ok(&subject, format!("keeps records {} days after their timestamps", days(kept))),
         });
         Ok(())
     }
@@ -345,9 +326,8 @@ impl Check<'_> {
     fn oldest(&self, name: &str, partitions: u32) -> Result<Option<i64>, Error> {
         let reach = Arc::new(Reach::new());
         let mut reader = Reader::open(self.settings, "check", name, &reach)?;
-        let begin: Result<Vec<(u32, Offset)>, Error> = (0..partitions)
-            .map(|partition| Ok((partition, reader.bounds(partition)?.0)))
-            .collect();
+        let begin: Result<Vec<(u32, Offset)>, Error> =
+            (0..partitions).map(|partition| Ok((partition, reader.bounds(partition)?.0))).collect();
         reader.assign(&begin?)?;
         let mut first: BTreeMap<u32, Option<i64>> = BTreeMap::new();
         let deadline = std::time::Instant::now() + self.settings.timeouts.request;
@@ -379,30 +359,16 @@ mod tests {
     #[test]
     fn topics_that_share_partition_numbers_are_made_alike_and_dead_letters_have_room() {
         let settings = Settings::new("127.0.0.1:1", "g", "i");
-        let topics = wanted(
-            &settings,
-            &Creation {
-                partitions: 6,
-                replicas: 3,
-                retention: None,
-            },
-        );
+        let topics = wanted(&settings, &Creation { partitions: 6, replicas: 3, retention: None });
         let of = |name: &str| topics.iter().find(|(found, ..)| found == name).unwrap();
         let setting = |name: &str, key: &str| {
-            of(name)
-                .2
-                .iter()
-                .find(|(found, _)| *found == key)
-                .map(|(_, value)| value.clone())
-                .unwrap()
+            of(name).2.iter().find(|(found, _)| *found == key).map(|(_, value)| value.clone()).unwrap()
         };
         for name in ["touchpoints", "conversions", "attributions", "attributions.dead-letter"] {
             assert_eq!(of(name).1, 6, "{name}");
             assert_eq!(setting(name, "min.insync.replicas"), "2");
         }
-        let room = setting("attributions.dead-letter", "max.message.bytes")
-            .parse::<usize>()
-            .unwrap();
+        let room = setting("attributions.dead-letter", "max.message.bytes").parse::<usize>().unwrap();
         assert!(room >= setting("conversions", "max.message.bytes").parse::<usize>().unwrap() + DEAD_LETTER_HEADROOM);
         assert_eq!(setting("attributions", "cleanup.policy"), "compact");
         assert_eq!(setting("conversions", "retention.ms"), "-1");

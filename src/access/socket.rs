@@ -1,0 +1,298 @@
+//! Administration of a running instance: a Unix socket in its data folder, one JSON object a line each way.
+//!
+//! Whoever owns the folder may ask: the socket is made 0600, and each caller's user is compared with the socket's owner
+//! (or root), because a mode is set only after a socket exists.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{Admin, Created, Error, Listed, Role};
+
+const FILE: &str = "tributary.sock";
+/// Longest request.
+const MAX_LINE: u64 = 4096;
+/// How long either side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// Make a key.
+    Create {
+        /// What it is for.
+        role: Role,
+        /// What to write down beside it.
+        note: String,
+    },
+    /// List all keys.
+    List,
+    /// Revoke a key.
+    Revoke {
+        /// Its id.
+        id: String,
+    },
+    /// Send the rows as they come, a line each, until the caller goes away.
+    Tail {
+        /// Whether to begin with the oldest rows that are still there.
+        beginning: bool,
+    },
+}
+
+/// The rows of the embedded log, as the socket sends them.
+pub trait Rows: Send + Sync {
+    /// Where reading begins: one position a partition.
+    fn start(&self, beginning: bool) -> Vec<i64>;
+
+    /// Appends the rows from `next` on, a line of JSON each, and moves `next`; waits a moment where there are none.
+    fn read(&self, next: &mut [i64], lines: &mut Vec<u8>) -> Result<(), Error>;
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// The key that was made.
+    Created(Created),
+    /// All keys.
+    Keys(Vec<Listed>),
+    /// It is revoked.
+    Revoked(String),
+    /// It was refused, and why.
+    Error(String),
+}
+
+/// The socket of a data folder.
+pub fn path(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
+/// A bound socket; its file goes when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    owner: u32,
+}
+
+impl Server {
+    /// Binds the socket of `folder`, taking the place of one that a crashed instance left. Needs a tokio runtime.
+    pub fn bind(folder: &Path) -> Result<Self, Error> {
+        let path = path(folder);
+        if StdStream::connect(&path).is_ok() {
+            return Err(Error::Taken(path.display().to_string()));
+        }
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(&path, e)),
+            _ => {}
+        }
+        let bind = || {
+            let listener = UnixListener::bind(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            Ok((listener, fs::metadata(&path)?.uid()))
+        };
+        let (listener, owner) = bind().map_err(|e| Error::file(&path, e))?;
+        Ok(Self { listener, path, owner })
+    }
+
+    /// Answers until `stop` is cancelled.
+    ///
+    /// `rows` is the embedded log's output, where that is the log.
+    pub async fn serve(self, admin: Admin, rows: Option<Arc<dyn Rows>>, stop: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(Duration::from_millis(100)).await; // out of file handles, say
+                continue;
+            };
+            let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0);
+            if !allowed {
+                tracing::warn!("a process of another user was refused at the administration socket");
+                continue;
+            }
+            let (admin, rows, stop) = (admin.clone(), rows.clone(), stop.clone());
+            tokio::spawn(async move {
+                let served = tokio::select! {
+                    () = stop.cancelled() => Ok(()),
+                    served = serve_one(stream, admin, rows) => served,
+                };
+                if served.is_err() {
+                    tracing::debug!("a caller of the administration socket went away");
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(%error, "the administration socket was gone already");
+        }
+    }
+}
+
+async fn serve_one(stream: UnixStream, admin: Admin, rows: Option<Arc<dyn Rows>>) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = tokio::io::BufReader::new(read.take(MAX_LINE));
+    tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    let reply = match serde_json::from_str::<Request>(&line) {
+        Err(error) => Reply::Error(format!("not understood: {error}")),
+        Ok(Request::Tail { beginning }) => match rows {
+            Some(rows) => {
+                let gone = async { reader.read_u8().await.map_or_else(|_| (), |_| ()) }; // nothing more is to be said
+                return tokio::select! {
+                    () = gone => Ok(()),
+                    sent = tail(rows, beginning, write) => sent,
+                };
+            }
+            None => Reply::Error("rows are on Kafka; `tributary tail` reads them there".into()),
+        },
+        Ok(request) => tokio::task::spawn_blocking(move || perform(&admin, request))
+            .await
+            .unwrap_or_else(|_| Reply::Error("it panicked; the log says more".into())),
+    };
+    let mut text = serde_json::to_vec(&reply)?;
+    text.push(b'\n');
+    tokio::time::timeout(PATIENCE, write.write_all(&text)).await??;
+    write.shutdown().await
+}
+
+/// Sends rows until the caller goes away. One that reads slowly waits for itself alone.
+async fn tail(rows: Arc<dyn Rows>, beginning: bool, mut write: OwnedWriteHalf) -> std::io::Result<()> {
+    let mut next = rows.start(beginning);
+    loop {
+        let (rows, mut at) = (Arc::clone(&rows), next);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut lines = Vec::new();
+            rows.read(&mut at, &mut lines).map(|()| (at, lines))
+        });
+        let lines;
+        (next, lines) = read.await.map_err(std::io::Error::other)?.map_err(std::io::Error::other)?;
+        write.write_all(&lines).await?;
+    }
+}
+
+fn perform(admin: &Admin, request: Request) -> Reply {
+    let done = match request {
+        Request::Create { role, note } => admin.create(role, &note, now_ms()).map(Reply::Created),
+        Request::List => Ok(Reply::Keys(admin.list())),
+        Request::Revoke { id } => admin.revoke(&id).map(|()| Reply::Revoked(id)),
+        Request::Tail { .. } => Err(Error::Asked("rows are sent, not answered".into())), // served before
+    };
+    done.unwrap_or_else(|error| Reply::Error(error.to_string()))
+}
+
+/// Asks the instance that runs on `folder`, for the command line. Blocks.
+pub fn ask(folder: &Path, request: &Request) -> Result<Reply, Error> {
+    let path = path(folder);
+    let not_running = |source| Error::NotRunning { path: path.display().to_string(), source };
+    let mut stream = StdStream::connect(&path).map_err(not_running)?;
+    let mut exchange = || -> std::io::Result<Reply> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut text = serde_json::to_vec(request)?;
+        text.push(b'\n');
+        stream.write_all(&text)?;
+        let mut line = String::new();
+        BufReader::new((&stream).take(64 << 20)).read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    };
+    match exchange().map_err(|e| Error::file(&path, e))? {
+        Reply::Error(reason) => Err(Error::Refused(reason)),
+        reply => Ok(reply),
+    }
+}
+
+/// Copies the rows of the instance that runs on `folder` to `out`, until either end goes away. Blocks.
+pub fn tail_rows(folder: &Path, beginning: bool, out: &mut impl Write) -> Result<(), Error> {
+    let path = path(folder);
+    let mut stream =
+        StdStream::connect(&path).map_err(|source| Error::NotRunning { path: path.display().to_string(), source })?;
+    let copy = || -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(&Request::Tail { beginning })?;
+        text.push(b'\n');
+        stream.write_all(&text)?;
+        let mut lines = BufReader::new(stream);
+        loop {
+            let available = lines.fill_buf()?;
+            if available.is_empty() {
+                return Ok(());
+            }
+            out.write_all(available)?;
+            out.flush()?;
+            let length = available.len();
+            lines.consume(length);
+        }
+    };
+    copy().map_err(|e| Error::file(&path, e))
+}
+
+/// The wall clock, in milliseconds since 1970: when a key was made.
+#[allow(clippy::disallowed_methods)] // nothing that is computed depends on it
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::control::memory::MemoryControl;
+    use crate::access::{Keys, Pepper, Peppers};
+
+    fn admin() -> Admin {
+        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([7; 32]), Vec::new())));
+        Admin::new(keys, Arc::new(MemoryControl::default()))
+    }
+
+    async fn asked(folder: &Path, request: Request) -> Result<Reply, Error> {
+        let folder = folder.to_owned();
+        tokio::task::spawn_blocking(move || ask(&folder, &request)).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keys_are_made_listed_and_revoked_through_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::bind(folder.path()).unwrap();
+        assert_eq!(fs::metadata(path(folder.path())).unwrap().permissions().mode() & 0o777, 0o600);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(server.serve(admin(), None, stop.clone()));
+        let create = Request::Create { role: Role::Viewer, note: "dashboard".into() };
+        let Reply::Created(made) = asked(folder.path(), create).await.unwrap() else { panic!("not made") };
+        let Reply::Revoked(id) = asked(folder.path(), Request::Revoke { id: made.id.clone() }).await.unwrap() else {
+            panic!("not revoked")
+        };
+        let Reply::Keys(keys) = asked(folder.path(), Request::List).await.unwrap() else { panic!("no list") };
+        assert_eq!((id, keys.len(), keys[0].revoked, keys[0].note.as_str()), (made.id, 1, true, "dashboard"));
+        let unknown = asked(folder.path(), Request::Revoke { id: "nobody".into() }).await.unwrap_err();
+        assert!(unknown.to_string().contains("tributary keys list"), "{unknown}");
+        assert!(matches!(Server::bind(folder.path()), Err(Error::Taken(_))));
+        stop.cancel();
+        task.await.unwrap();
+        assert!(!path(folder.path()).exists());
+        assert!(matches!(asked(folder.path(), Request::List).await, Err(Error::NotRunning { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_a_crash_left_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(std::os::unix::net::UnixListener::bind(path(folder.path())).unwrap());
+        assert!(path(folder.path()).exists());
+        Server::bind(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,106 @@
+//! What wraps every route.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State as Extract};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::problem::{Code, Problem};
+use super::state::State;
+use crate::telemetry::metrics::Http;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// Longest request id taken from a caller.
+const MAX_REQUEST_ID: usize = 64;
+
+/// The outermost layer: strict headers on every answer, whoever made it. Nothing names the program or its version.
+pub(super) async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let fixed = [
+        (CACHE_CONTROL, "private, no-store"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (RESOURCE_POLICY, "same-origin"),
+    ];
+    for (name, value) in fixed {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Gives the request its id, counts and times it, and writes problems out.
+pub(super) async fn watch(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = request_id(request.headers());
+    let method = Http::method(request.method().as_str());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    state.metrics.http.in_flight.inc();
+    let in_flight = InFlight(&state);
+    let response = next.run(request).await;
+    drop(in_flight);
+    let mut response = as_problem(response, &id);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    state.metrics.http.answered(route, method, status, took);
+    tracing::debug!(route, method, status, seconds = took.as_secs_f64(), request_id = id, "request answered");
+    response
+}
+
+/// Counts down also where the caller goes away and the request is dropped half-way.
+struct InFlight<'a>(&'a State);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.http.in_flight.dec();
+    }
+}
+
+fn as_problem(mut response: Response, id: &str) -> Response {
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem.render(id, response),
+        None if response.status().is_client_error() || response.status().is_server_error() => {
+            Problem::of(Code::of_status(response.status())).render(id, response)
+        }
+        None => response,
+    }
+}
+
+/// The caller's own id where it is a plain one, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let plain = |id: &&str| {
+        (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if let Some(id) = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain) {
+        return id.to_owned();
+    }
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = u128::from(COUNTER.fetch_add(1, Ordering::Relaxed)).to_be_bytes(); // unique enough to go on
+    }
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+/// Bounds what `/v1` takes on: so many requests at one time, each for so long.
+pub(super) async fn bound(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+    let Ok(_place) = state.room().try_acquire_owned() else {
+        return Problem::of(Code::Overloaded).into_response();
+    };
+    let limit = state.limits.request;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(Code::Timeout, format!("no answer within {} ms", limit.as_millis())).into_response(),
+    }
+}

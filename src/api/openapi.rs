@@ -1,0 +1,141 @@
+//! The OpenAPI document, generated from the handlers. What every route of a kind can answer is added here, once.
+
+use utoipa::openapi::header::Header;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Components, Content, ObjectBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, ServerBuilder,
+};
+use utoipa::{OpenApi as _, PartialSchema, ToSchema};
+
+use super::problem::{Code, FieldError, Rendered, Unready};
+use crate::access::{Role, Scope};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Tributary",
+        description = "Streaming multi-touch attribution: journeys, attribution rows, reports, events in. Every error is an RFC 9457 problem with a stable `code`.",
+        version = "v1",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "probes", description = "Health and metrics; no key is asked for"),
+        (name = "journeys", description = "Journeys and conversions of single users"),
+        (name = "reports", description = "Sums that name nobody"),
+        (name = "events", description = "Events in, on the embedded log")
+    )
+)]
+struct Base;
+
+/// The document.
+pub fn document() -> OpenApi {
+    let mut document = Base::openapi();
+    let routes = super::open().merge(super::versioned());
+    document.merge(routes.into_openapi());
+    document.servers = Some(vec![ServerBuilder::new().url("http://127.0.0.1:8686").build()]);
+    let components = document.components.get_or_insert_with(Components::new);
+    add_components(components);
+    for (path, item) in &mut document.paths.paths {
+        let operations = [(&mut item.get, false), (&mut item.post, true)];
+        for (operation, writes) in operations {
+            if let Some(operation) = operation {
+                complete(path, operation, writes);
+            }
+        }
+    }
+    document
+}
+
+fn add_components(components: &mut Components) {
+    let schemas = [
+        (Rendered::name(), Rendered::schema()),
+        (<Code as ToSchema>::name(), Code::schema()),
+        (FieldError::name(), FieldError::schema()),
+        (Unready::name(), Unready::schema()),
+    ];
+    components.schemas.extend(schemas.into_iter().map(|(name, schema)| (name.into_owned(), schema)));
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("trb_live_<id>_<secret><checksum>")
+        .description(Some(format!("An API key of `tributary keys create`. {}", roles())))
+        .build();
+    components.security_schemes.insert("api_key".into(), RefOr::T(SecurityScheme::Http(scheme)));
+}
+
+/// The table of roles, as a sentence.
+fn roles() -> String {
+    let row = |role: Role| {
+        let scopes: Vec<_> = role.scopes().iter().copied().map(Scope::name).collect();
+        format!("{role}: {}", scopes.join(", "))
+    };
+    format!("Scopes by role: {}.", Role::ALL.map(row).join("; "))
+}
+
+/// Adds what an operation answers beside its success, and the headers of its answers.
+fn complete(path: &str, operation: &mut Operation, writes: bool) {
+    let responses = &mut operation.responses.responses;
+    let versioned = path.starts_with("/v1/");
+    for response in responses.values_mut() {
+        if let RefOr::T(response) = response {
+            add_headers(response, versioned);
+        }
+    }
+    let always: &[Code] = &[Code::MethodNotAllowed, Code::Internal];
+    let probe: &[Code] = if path.ends_with('z') && !versioned { &[Code::Unavailable] } else { &[] };
+    let keyed: &[Code] = &[Code::Unauthenticated, Code::Forbidden, Code::InvalidParameters, Code::Overloaded];
+    let reads: &[Code] = if path.contains('{') { &[Code::BadRequest, Code::NotFound] } else { &[] };
+    let events: &[Code] =
+        &[Code::BadRequest, Code::IngestElsewhere, Code::SlowBody, Code::BodyTooLarge, Code::UnsupportedMediaType];
+    let kinds = [(always, true), (probe, true), (keyed, versioned), (reads, versioned), (events, writes)];
+    for code in kinds.into_iter().filter(|(_, applies)| *applies).flat_map(|(codes, _)| codes) {
+        let status = code.status();
+        responses.entry(status.as_str().to_owned()).or_insert_with(|| RefOr::T(problem(status.as_u16(), versioned)));
+    }
+}
+
+/// What a problem of that status is called: the titles of its codes.
+fn problem(status: u16, versioned: bool) -> Response {
+    let of_status =
+        |code: &Code| code.status().as_u16() == status && (versioned != (*code == Code::Unavailable) || status != 503);
+    let codes: Vec<_> =
+        Code::ALL.iter().filter(|code| of_status(code)).map(|code| format!("`{}`", code.name())).collect();
+    let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
+    let mut response = ResponseBuilder::new()
+        .description(format!("A problem: {}", codes.join(", ")))
+        .content("application/problem+json", content)
+        .build();
+    add_headers(&mut response, false);
+    response
+}
+
+fn add_headers(response: &mut Response, fresh: bool) {
+    let text = |description: &str| {
+        let schema = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build();
+        RefOr::T(Header::new(RefOr::T(Schema::Object(schema)))).map_description(description)
+    };
+    response.headers.insert("X-Request-Id".into(), text("The request's id, as in the log"));
+    if fresh {
+        let as_of = "Everything logged before this moment is in the answer (RFC 3339)";
+        let position = "The next offset of each input, `partition:touchpoints:conversions`, joined by commas";
+        response.headers.insert("Tributary-As-Of".into(), text(as_of));
+        response.headers.insert("Tributary-Position".into(), text(position));
+    }
+}
+
+trait Described {
+    fn map_description(self, description: &str) -> Self;
+}
+
+impl Described for RefOr<Header> {
+    fn map_description(self, description: &str) -> Self {
+        match self {
+            Self::T(mut header) => {
+                header.description = Some(description.to_owned());
+                Self::T(header)
+            }
+            reference => reference,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Sums by channel, campaign, day or kind.
+
+use axum::extract::State as Extract;
+use axum::http::Uri;
+use axum::response::Response;
+
+use super::auth::{Allowed, Reports};
+use super::fresh;
+use super::parameters::{Parameters, bound};
+use super::problem::Problem;
+use super::state::State;
+use crate::core::Model;
+use crate::query::{GroupBy, Report, ReportQuery};
+
+/// Credited conversions and value, by channel, campaign, day or kind, always split by currency; what nobody earned is a
+/// line of its own. Sums are over the partitions that this instance holds.
+#[utoipa::path(get, path = "/v1/reports/channels", operation_id = "getChannelReport", tag = "reports",
+    params(
+        ("model" = String, Query, description = "`first_touch`, `last_touch`, `last_non_direct_touch`, `linear`, `position_based` or `time_decay`"),
+        ("from" = String, Query, description = "Conversions from here on: milliseconds since 1970, an RFC 3339 time or a UTC day, on a whole quarter of an hour"),
+        ("to" = String, Query, description = "And before this, likewise"),
+        ("group_by" = Option<GroupBy>, Query, description = "What lines are by; `channel` where not given"),
+    ),
+    responses((status = 200, description = "The sums", body = Report)),
+    security(("api_key" = ["reports"])))]
+pub(super) async fn channels(
+    _: Allowed<Reports>,
+    Extract(state): Extract<State>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let mut parameters = Parameters::of(&uri);
+    let model =
+        parameters.required("model", |name| name.parse::<Model>().map_err(|_| one_of(&Model::ALL.map(Model::name))));
+    let from = parameters.required("from", bound);
+    let to = parameters.required("to", bound);
+    let grouping = |name: &str| name.parse::<GroupBy>().map_err(|()| one_of(&GroupBy::ALL.map(GroupBy::name)));
+    let group_by = parameters.optional("group_by", grouping).unwrap_or(GroupBy::Channel);
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        parameters.fault("to", "not after from");
+    }
+    parameters.finish()?;
+    let (Some(model), Some(from), Some(to)) = (model, from, to) else {
+        return Err(Problem::of(super::Code::InvalidParameters)); // `finish` has refused it already
+    };
+    let query = ReportQuery { model, from, to, group_by };
+    fresh::answer(&state, move |reader| reader.report(&query)).await
+}
+
+fn one_of(names: &[&str]) -> String {
+    format!("one of {}", names.join(", "))
+}

@@ -1,0 +1,111 @@
+//! Real sockets: callers who are slow, or send too much, or are still there when the process stops.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Bench;
+use crate::access::Role;
+use crate::api::{Limits, Serving, serve};
+
+fn start(bench: &Bench) -> (Serving, CancellationToken) {
+    let stop = CancellationToken::new();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    (serve(any, bench.state.clone(), stop.clone()).unwrap(), stop)
+}
+
+/// Sends bytes and reads until the other side closes or nothing comes for long.
+async fn exchange(address: SocketAddr, sent: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let mut got = Vec::new();
+    drop(tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut got)).await.unwrap());
+    String::from_utf8_lossy(&got).into_owned()
+}
+
+fn close(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+}
+
+fn limits() -> Limits {
+    Limits {
+        header: Duration::from_millis(300),
+        request: Duration::from_millis(600),
+        body_bytes: 1_000,
+        drain: Duration::from_secs(2),
+        ..Limits::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_never_ends_is_cut_off_and_stops_nobody() {
+    let bench = Bench::with(limits(), true);
+    let (serving, stop) = start(&bench);
+    let address = serving.address();
+    let began = Instant::now();
+    let slow = tokio::spawn(async move { exchange(address, "GET /livez HTTP/1.1\r\nhost: x\r\nx-slow: ").await });
+    let other = exchange(address, &close("/livez")).await;
+    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
+    assert!(!slow.await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    stop.cancel();
+    serving.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_and_endless_bodies_are_refused() {
+    let bench = Bench::with(limits(), true);
+    let (serving, stop) = start(&bench);
+    let key = bench.key(Role::Ingestor);
+    let head = |length: &str| {
+        format!(
+            "POST /v1/touchpoints HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\nconnection: close\r\n{length}\r\n\r\n"
+        )
+    };
+    let slow = exchange(serving.address(), &format!("{}{{", head("content-length: 500"))).await;
+    assert!(slow.starts_with("HTTP/1.1 408") && slow.contains("\"slow_body\""), "{slow}");
+    let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
+    let endless = format!("{}{chunk}{chunk}", head("transfer-encoding: chunked"));
+    let endless = exchange(serving.address(), &endless).await;
+    assert!(endless.starts_with("HTTP/1.1 413") && endless.contains("\"body_too_large\""), "{endless}");
+    let two = head("content-length: 5\r\ntransfer-encoding: chunked");
+    let two = exchange(serving.address(), &format!("{two}0\r\n\r\nGET /livez HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    assert!(!two.contains("200 OK"), "no request is smuggled: {two}");
+    stop.cancel();
+    serving.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_under_way_is_answered_before_the_end() {
+    let bench = Bench::with(Limits { request: Duration::from_secs(5), ..limits() }, true);
+    *bench.log.delay.lock().unwrap() = Duration::from_millis(400);
+    let (serving, stop) = start(&bench);
+    let (address, key) = (serving.address(), bench.key(Role::Ingestor));
+    let event = r#"{"event_id":"e1","user_id":"ann","occurred_at":1767225600000}"#;
+    let request = format!(
+        "POST /v1/touchpoints HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{event}",
+        event.len()
+    );
+    let under_way = tokio::spawn(async move { exchange(address, &request).await });
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    stop.cancel();
+    let answer = under_way.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    serving.ended().await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any longer");
+}
+
+#[tokio::test]
+async fn a_taken_port_names_the_setting() {
+    let bench = Bench::open();
+    let (serving, stop) = start(&bench);
+    let error = serve(serving.address(), bench.state.clone(), stop.clone()).unwrap_err().to_string();
+    assert!(error.starts_with("sidecar.listen: "), "{error}");
+    stop.cancel();
+    serving.ended().await.unwrap();
+}

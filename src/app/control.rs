@@ -1,0 +1,81 @@
+//! `tributary.control` on either log.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::clock;
+use crate::access::{ControlLog, ControlRecord, ControlRecords, Error};
+use crate::topics;
+use crate::topics::embedded::{self, Broker, Topic};
+use crate::topics::kafka::Settings;
+use crate::topics::kafka::control::{Appender, Entry, Follower};
+
+/// The control topic of an embedded log.
+pub struct EmbeddedControl(pub Arc<Broker>);
+
+impl ControlLog for EmbeddedControl {
+    fn put(&self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
+        self.0.control_put(key.as_bytes(), value, clock::now()).map(drop).map_err(failed)
+    }
+
+    fn read(&self, from: i64, wait: Duration) -> Result<ControlRecords, Error> {
+        self.0.wait(Topic::Control, 0, from, wait).map_err(failed)?;
+        let end = self.0.bounds(Topic::Control, 0).map_err(failed)?.end;
+        let records = self.0.control_read(from).map_err(failed)?;
+        let next = records.last().map_or(end.max(from), |last| last.offset + 1);
+        let records = records.into_iter().filter_map(|r| Some(ControlRecord { key: r.key?, value: r.value })).collect();
+        Ok(ControlRecords { records, next, at_end: next >= end })
+    }
+}
+
+fn failed(error: embedded::Error) -> Error {
+    Error::Control(error.to_string())
+}
+
+/// The control topic on Kafka. What was read stays in memory, so that a position is a place in what was read, whatever
+/// the number of partitions; keys and the like are few.
+pub struct KafkaControl {
+    settings: Settings,
+    appender: Appender,
+    state: Mutex<Followed>,
+}
+
+#[derive(Default)]
+struct Followed {
+    follower: Option<Follower>,
+    records: Vec<ControlRecord>,
+}
+
+impl KafkaControl {
+    /// Ready to read and append.
+    pub fn open(settings: &Settings) -> Result<Self, topics::Error> {
+        Ok(Self { settings: settings.clone(), appender: Appender::open(settings)?, state: Mutex::default() })
+    }
+}
+
+impl ControlLog for KafkaControl {
+    fn put(&self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
+        let put = self.appender.append(&self.settings.topics.control, key.as_bytes(), value);
+        put.map(drop).map_err(|error| Error::Control(error.to_string()))
+    }
+
+    fn read(&self, from: i64, wait: Duration) -> Result<ControlRecords, Error> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Followed { follower, records } = &mut *state;
+        let mut new = Vec::new();
+        let mut each = |entry: Entry<'_>| {
+            new.push(ControlRecord { key: entry.key.to_vec(), value: entry.value.map(<[u8]>::to_vec) });
+        };
+        let read = match follower {
+            Some(open) => open.poll(wait, &mut each).map(drop),
+            None => Follower::open(&self.settings, &self.settings.topics.control, &mut each)
+                .map(|open| *follower = Some(open)),
+        };
+        read.map_err(|error| Error::Control(error.to_string()))?;
+        records.append(&mut new);
+        let start = usize::try_from(from).unwrap_or(0);
+        let found = records.get(start..).unwrap_or_default().to_vec();
+        let next = i64::try_from(records.len()).unwrap_or(i64::MAX);
+        Ok(ControlRecords { records: found, next, at_end: true })
+    }
+}

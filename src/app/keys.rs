@@ -1,0 +1,36 @@
+//! API keys: the pepper, the directory, and the socket through which they are administered.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Error, clock};
+use crate::access::{Admin, ControlLog, Created, Keys, Pepper, Peppers, Role};
+use crate::config::Config;
+
+/// The pepper that is configured, or the data folder's own.
+pub fn peppers(config: &Config) -> Result<Peppers, Error> {
+    let current = match &config.access.pepper_file {
+        Some(path) => Pepper::from_file(path),
+        None => Pepper::of_folder(&config.engine.data_dir),
+    };
+    let older = config.access.older_pepper_files.iter().map(|path| Pepper::from_file(Path::new(path)));
+    let failed = |error: crate::access::Error| Error::Configuration(error.to_string());
+    let older = older.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    Ok(Peppers::new(current.map_err(failed)?, older))
+}
+
+/// The directory of keys, loaded from the control topic, and where following it goes on.
+pub fn load(config: &Config, control: &dyn ControlLog) -> Result<(Arc<Keys>, i64), Error> {
+    let keys = Arc::new(Keys::new(peppers(config)?));
+    let next = keys.load(control).map_err(|error| Error::Refused(error.to_string()))?;
+    Ok((keys, next))
+}
+
+/// A fresh key with this note; those of the same note that were made before are revoked, for nobody knows them any more.
+pub fn replace(admin: &Admin, role: Role, note: &str) -> Result<Created, Error> {
+    let failed = |error: crate::access::Error| Error::Failed(error.to_string());
+    for old in admin.list().into_iter().filter(|key| key.note == note && !key.revoked) {
+        admin.revoke(&old.id).map_err(failed)?;
+    }
+    admin.create(role, note, clock::now()).map_err(failed)
+}

@@ -1,0 +1,97 @@
+//! The one log of the process, whichever it is, and what the parts ask of it.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::{EmbeddedControl, KafkaControl};
+use super::ingest::EmbeddedIngest;
+use super::tail::EmbeddedRows;
+use super::{Error, settings};
+use crate::access::ControlLog;
+use crate::access::socket::Rows;
+use crate::api::Ingest;
+use crate::config::{Config, LogKind};
+use crate::topics::embedded::{Broker, Place};
+use crate::topics::{self, kafka};
+
+/// Between two attempts to reach a broker.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The log.
+pub enum Log {
+    /// In this process.
+    Embedded(Arc<Broker>),
+    /// On Kafka: its settings, and how many partitions its topics have.
+    Kafka(Box<kafka::Settings>, NonZeroU32),
+}
+
+impl Log {
+    /// Opens the log; on Kafka, looks at the topics and refuses those that are not as they must be.
+    ///
+    /// A broker that does not answer is waited for, for as long as `go_on` says so.
+    pub fn open(config: &Config, go_on: &dyn Fn() -> bool) -> Result<Self, Error> {
+        if config.log.kind == LogKind::Embedded {
+            let place = Place::Folder(settings::log_dir(config));
+            return Ok(Self::Embedded(Broker::open(&place, &settings::embedded(config))?));
+        }
+        let settings = settings::kafka(config);
+        let findings = patiently(go_on, || kafka::topics::check(&settings))?;
+        let problems: Vec<_> = findings.iter().filter(|finding| !finding.is_ok()).map(ToString::to_string).collect();
+        if !problems.is_empty() {
+            return Err(Error::Refused(format!("the topics are not as they must be:\n{}", problems.join("\n"))));
+        }
+        let topic = settings.topics.attributions.clone();
+        let partitions =
+            patiently(go_on, || kafka::tail::Tail::open(&settings, &topic, kafka::tail::From::End))?.partitions();
+        let none = || Error::Refused(format!("topic {topic} has no partition; `tributary topics create` makes it"));
+        Ok(Self::Kafka(Box::new(settings), NonZeroU32::new(partitions).ok_or_else(none)?))
+    }
+
+    /// The embedded log, where it is that.
+    pub fn broker(&self) -> Option<Arc<Broker>> {
+        match self {
+            Self::Embedded(broker) => Some(Arc::clone(broker)),
+            Self::Kafka(..) => None,
+        }
+    }
+
+    /// How many partitions inputs and output have.
+    pub fn partitions(&self) -> NonZeroU32 {
+        match self {
+            Self::Embedded(broker) => broker.partitions(),
+            Self::Kafka(_, partitions) => *partitions,
+        }
+    }
+
+    /// The control topic.
+    pub fn control(&self) -> Result<Arc<dyn ControlLog>, Error> {
+        Ok(match self {
+            Self::Embedded(broker) => Arc::new(EmbeddedControl(Arc::clone(broker))),
+            Self::Kafka(settings, _) => Arc::new(KafkaControl::open(settings)?),
+        })
+    }
+
+    /// Where the sidecar writes events.
+    pub fn ingest(&self) -> Option<Arc<dyn Ingest>> {
+        self.broker().map(|broker| Arc::new(EmbeddedIngest(broker)) as Arc<dyn Ingest>)
+    }
+
+    /// The rows that the socket sends.
+    pub fn rows(&self) -> Option<Arc<dyn Rows>> {
+        self.broker().map(|broker| Arc::new(EmbeddedRows(broker)) as Arc<dyn Rows>)
+    }
+}
+
+/// Asks again for as long as the broker does not answer.
+pub fn patiently<T>(go_on: &dyn Fn() -> bool, mut ask: impl FnMut() -> Result<T, topics::Error>) -> Result<T, Error> {
+    loop {
+        match ask() {
+            Err(topics::Error::Unreachable(reason)) if go_on() => {
+                tracing::warn!(reason, "log not reachable, waiting");
+                std::thread::sleep(AGAIN);
+            }
+            other => return Ok(other?),
+        }
+    }
+}

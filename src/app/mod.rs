@@ -1,0 +1,222 @@
+//! Puts the parts together: what is started in which order, what ends the process, what is stopped in which order.
+//!
+//! ```text
+//! start: telemetry -> data folder -> log -> shared state -> keys -> workers -> sidecar -> housekeeping
+//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> log closes -> traces
+//! ```
+//!
+//! A fatal error of any thread ends the process with its message: one that looks alive and does nothing is worse than none.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `settings` | the configuration, cut into what each part needs |
+//! | `workers`, `signals`, `housekeeping` | the threads and tasks beside the sidecar's |
+//! | `observe` | what workers tell -> logs, metrics, health |
+//! | `control`, `ingest` | what access and API ask of the embedded log |
+//! | `tail`, `line`, `verify` | the rows of either log, for eyes; and compared with the state |
+
+pub mod checks;
+pub mod clock;
+mod control;
+mod error;
+mod housekeeping;
+mod ingest;
+mod keys;
+pub mod line;
+mod log;
+mod observe;
+mod parts;
+mod registry;
+pub mod settings;
+mod signals;
+pub mod tail;
+pub mod verify;
+mod workers;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+pub use error::Error;
+pub use keys::replace as replace_key;
+
+use crate::access::Admin;
+use crate::api::Serving;
+use crate::config::Config;
+use crate::store::{Partitions, Shared};
+use crate::telemetry::{self, Health, Metrics, events};
+use crate::topics::embedded::Broker;
+use log::Log;
+use parts::Common;
+
+/// The most that one Avro value may claim to hold, in bytes: more than a record can be.
+const LARGEST_AVRO: usize = 1 << 20;
+
+/// What the main thread is told.
+#[derive(Debug)]
+pub enum Event {
+    /// The process was told to stop.
+    Signal(&'static str),
+    /// A thread ended before it was told to.
+    Ended {
+        /// The thread.
+        name: String,
+        /// Why, if it was no clean end.
+        error: Option<Error>,
+    },
+}
+
+/// Everything that runs. Dropping it stops nothing cleanly; [`App::stop`] does.
+pub struct App {
+    /// What is counted and measured.
+    pub metrics: Arc<Metrics>,
+    /// What the probes answer from.
+    pub health: Arc<Health>,
+    /// The states that are open.
+    pub partitions: Arc<Partitions>,
+    /// The embedded log, where that is the log.
+    pub broker: Option<Arc<Broker>>,
+    /// Administration of API keys.
+    pub admin: Admin,
+    /// Where the sidecar answers.
+    pub address: SocketAddr,
+    runtime: Runtime,
+    sidecar: Serving,
+    /// Stops workers and housekeeping.
+    stop: CancellationToken,
+    /// Stops the sidecar, which then answers what is under way.
+    stop_sidecar: CancellationToken,
+    /// Stops what serves them: the socket, the followed control topic.
+    stop_last: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+    events: Receiver<Event>,
+}
+
+/// Runs until a signal or a fatal error, then stops.
+pub fn run(config: &Config) -> Result<(), Error> {
+    let guard = telemetry::start(&settings::telemetry(config)).map_err(|e| Error::Configuration(e.to_string()))?;
+    let outcome = App::start(config).and_then(|app| {
+        tracing::info!(address = %app.address, data_dir = %config.engine.data_dir.display(), "running");
+        let outcome = app.wait(None).unwrap_or(Ok(()));
+        app.stop(outcome)
+    });
+    if let Err(error) = &outcome {
+        tracing::error!(%error, "ended");
+    }
+    guard.shutdown();
+    outcome
+}
+
+/// The threads of the sidecar and of whatever waits for something.
+fn runtime() -> Result<Runtime, Error> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder.worker_threads(2).thread_name("sidecar").enable_all().build();
+    built.map_err(|error| Error::Failed(format!("no threads to be had for the sidecar: {error}")))
+}
+
+impl App {
+    /// Starts everything, in order. What was started before an error ends with the process.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        settings::make_data_dir(config)?;
+        apache_avro::util::max_allocation_bytes(LARGEST_AVRO);
+        let metrics = Arc::new(Metrics::new().map_err(|error| Error::Failed(error.to_string()))?);
+        let health = Arc::new(Health::default());
+        let partitions = Arc::new(Partitions::new());
+        let shared = Arc::new(Shared::open(&settings::budget(config))?);
+        let runtime = runtime()?;
+        let (sender, events) = channel();
+        let interrupted = CancellationToken::new();
+        signals::watch(&runtime, sender.clone(), interrupted.clone())?;
+        let registry = registry::open(config, runtime.handle())?;
+        let format = registry::row_format(config, registry.as_deref(), runtime.handle())?;
+        let log = Log::open(config, &|| !interrupted.is_cancelled())?;
+        let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
+        let common = Common {
+            config,
+            registry,
+            format,
+            metrics,
+            health,
+            partitions,
+            shared,
+            stop,
+            stop_sidecar,
+            stop_last,
+            sender,
+            runtime,
+        };
+        let (keys, admin) = common.keys(&log)?;
+        let mut threads = common.workers(&log)?;
+        let sidecar = common.sidecar(&log, keys)?;
+        threads.push(common.housekeeping(&log)?);
+        let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
+        Ok(Self {
+            metrics,
+            health,
+            partitions,
+            broker: log.broker(),
+            admin,
+            address: sidecar.address(),
+            runtime,
+            sidecar,
+            stop,
+            stop_sidecar,
+            stop_last,
+            threads,
+            events,
+        })
+    }
+
+    /// Waits for what ends the process, up to `time`: a signal is a clean end, a thread that ended is not.
+    pub fn wait(&self, time: Option<Duration>) -> Option<Result<(), Error>> {
+        let event = match time {
+            Some(time) => match self.events.recv_timeout(time) {
+                Err(RecvTimeoutError::Timeout) => return None,
+                other => other.ok(),
+            },
+            None => self.events.recv().ok(),
+        };
+        Some(match event {
+            Some(Event::Signal(signal)) => {
+                tracing::info!(signal, "stopping");
+                Ok(())
+            }
+            Some(Event::Ended { name, error }) => {
+                let error = error.unwrap_or_else(|| Error::Failed(format!("{name} ended by itself")));
+                events::FatalError { reason: &error.to_string() }.emit(&self.metrics);
+                self.health.fatal(error.to_string());
+                Err(error)
+            }
+            None => Err(Error::Failed("every thread has ended".into())),
+        })
+    }
+
+    /// Stops everything, in order, and gives `outcome` back; an error while stopping takes the place of a clean end.
+    pub fn stop(self, mut outcome: Result<(), Error>) -> Result<(), Error> {
+        self.health.stopping();
+        self.stop.cancel();
+        for thread in self.threads {
+            thread.thread().unpark();
+            drop(thread.join()); // a panic has been told as an event
+        }
+        // After a signal the workers' own ends arrive here; only an error matters.
+        for event in self.events.try_iter() {
+            if let (Ok(()), Event::Ended { error: Some(error), .. }) = (&outcome, event) {
+                outcome = Err(error);
+            }
+        }
+        self.stop_sidecar.cancel();
+        if let Err(error) = self.runtime.block_on(self.sidecar.ended()) {
+            tracing::warn!(%error, "the sidecar did not end well");
+        }
+        self.stop_last.cancel();
+        self.runtime.shutdown_timeout(Duration::from_secs(2));
+        tracing::info!("stopped");
+        outcome
+    }
+}

@@ -1,0 +1,150 @@
+//! What a worker tells, turned into log lines, metrics and health.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::Millis;
+use crate::stream::{BatchReport, Moment, Observer};
+use crate::telemetry::health::Dependency;
+use crate::telemetry::metrics::PartitionMetrics;
+use crate::telemetry::{Health, Heartbeat, Metrics, PartitionState, events};
+use crate::topics::{self, Input};
+
+/// The observer of one worker thread.
+pub struct Watch {
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    heartbeat: Arc<Heartbeat>,
+    clock: fn() -> Millis,
+    partitions: HashMap<u32, PartitionMetrics>,
+}
+
+impl Watch {
+    /// An observer that reports under `name`.
+    pub fn new(metrics: Arc<Metrics>, health: Arc<Health>, name: &str, clock: fn() -> Millis) -> Self {
+        let heartbeat = health.worker(name);
+        Self { metrics, health, heartbeat, clock, partitions: HashMap::new() }
+    }
+
+    fn gained(&mut self, partition: u32) {
+        events::PartitionGained { partition }.emit(&self.metrics);
+        self.health.partition(partition, PartitionState::Restoring);
+        self.partitions.insert(partition, self.metrics.stream.partition(partition));
+    }
+
+    fn lost(&mut self, partition: u32) {
+        events::PartitionLost { partition }.emit(&self.metrics);
+        self.health.forget_partition(partition);
+        self.partitions.remove(&partition);
+    }
+
+    fn replay_started(&self, partition: u32, left: u64) {
+        events::ReplayStarted { partition, records: left }.emit(&self.metrics);
+        self.health.partition(partition, PartitionState::Replaying { left });
+    }
+
+    fn live(&self, partition: u32, replayed: u64) {
+        self.health.partition(partition, PartitionState::Live);
+        events::ReplayFinished { partition, records: replayed }.emit(&self.metrics);
+    }
+
+    fn batch(&mut self, report: &BatchReport) {
+        let counts = &report.counts;
+        events::BatchCommitted {
+            touchpoints: report.records.touchpoints,
+            conversions: report.records.conversions,
+            upserts: counts.upserts,
+            deletes: counts.deletes,
+            set_aside: report.set_aside,
+            duplicates: counts.duplicates,
+            late: counts.late,
+            conflicts: events::Conflicts {
+                touchpoints: counts.conflicting_touchpoints,
+                conversions: counts.conflicting_conversions,
+                adjustments: counts.conflicting_adjustments,
+                owners: counts.contested,
+            },
+            misplaced: report.misplaced,
+            suppressed: report.suppressed,
+        }
+        .emit(&self.metrics);
+        let Some((oldest, newest)) = report.logged else { return };
+        let now = (self.clock)();
+        if !report.suppressed && report.records.conversions > 0 {
+            // No conversion of the batch waited longer than its oldest record.
+            self.metrics.stream.conversion_to_row_seconds.observe(seconds(now - oldest));
+        }
+        let Some(watched) = self.partitions.get(&report.partition) else {
+            return;
+        };
+        for (input, lag) in [(Input::Touchpoints, &watched.touchpoints), (Input::Conversions, &watched.conversions)] {
+            let left = report.ends.get(input).map_or(0, |end| end - report.applied.get(input)).max(0);
+            lag.set(left.unsigned_abs(), if left > 0 { seconds(now - newest) } else { 0.0 });
+        }
+    }
+
+    fn failed(&self, error: &topics::Error) {
+        let reason = &error.to_string();
+        match error {
+            topics::Error::Aborted(_) => events::TransactionAborted { reason }.emit(&self.metrics),
+            topics::Error::Unknown(_) => events::TransactionUnknown { reason }.emit(&self.metrics),
+            topics::Error::Fenced(_) => events::Fenced { reason }.emit(&self.metrics),
+            topics::Error::Unreachable(_) => self.log_unreachable(reason),
+            topics::Error::Fatal(_) => {} // it ends the worker, and is told then
+        }
+    }
+
+    fn log_unreachable(&self, reason: &str) {
+        events::LogUnreachable { reason }.emit(&self.metrics);
+        self.health.unreachable(Dependency::Log, reason);
+    }
+}
+
+impl Observer for Watch {
+    fn notice(&mut self, moment: Moment<'_>) {
+        match moment {
+            Moment::Gained { partition } => self.gained(partition),
+            Moment::Lost { partition } => self.lost(partition),
+            Moment::ReplayStarted { partition, left } => self.replay_started(partition, left),
+            Moment::Replaying { partition, left } => {
+                self.health.partition(partition, PartitionState::Replaying { left });
+            }
+            Moment::Live { partition, replayed } => self.live(partition, replayed),
+            Moment::Batch(report) => self.batch(report),
+            Moment::Committed { took, records } => {
+                let took = Duration::from_millis(took.max(0).unsigned_abs());
+                events::TransactionCommitted { took, records }.emit(&self.metrics);
+            }
+            Moment::SetAside { partition, input, offset, fault } => {
+                let (field, reason) = (&*fault.field, &*fault.reason);
+                events::RecordSetAside { topic: input.name(), partition, offset, field, reason }.emit(&self.metrics);
+            }
+            Moment::Panicked { partition, records } => events::PanicCaught { partition, records }.emit(&self.metrics),
+            Moment::Giant { partition } => {
+                tracing::info!(partition, "one record answers with more rows than a batch holds")
+            }
+            Moment::Failed(error) => self.failed(error),
+            Moment::LogUnreachable(reason) => self.log_unreachable(reason),
+            Moment::LogReachable => self.health.reachable(Dependency::Log),
+            Moment::RegistryUnreachable { why, .. } => {
+                events::RegistryUnreachable { reason: why }.emit(&self.metrics);
+                self.health.unreachable(Dependency::Registry, why);
+            }
+            Moment::RegistryReachable => self.health.reachable(Dependency::Registry),
+            Moment::Refused { partition, refusal } => {
+                events::StateRefused { partition, reason: &refusal.to_string() }.emit(&self.metrics);
+            }
+            Moment::Flushed { partition } => events::StateFlushed { partition }.emit(&self.metrics),
+        }
+    }
+
+    fn tick(&mut self, in_log_call: bool) {
+        self.heartbeat.waits(in_log_call);
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // far fewer than 2^52 milliseconds
+fn seconds(millis: Millis) -> f64 {
+    millis.max(0) as f64 / 1_000.0
+}

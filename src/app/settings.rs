@@ -1,0 +1,154 @@
+//! The configuration, cut into what each part needs.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use super::Error;
+use crate::config::{Config, LogFormat};
+use crate::core::Millis;
+use crate::topics::{Limit, PerInput, embedded, kafka};
+use crate::{api, store, stream, telemetry};
+
+/// The largest dead letter, in bytes: the smallest `max.message.bytes` that topics have by default.
+const DEAD_LETTER_BYTES: usize = 1_000_000;
+
+/// Where the embedded log lies.
+pub fn log_dir(config: &Config) -> PathBuf {
+    config.engine.data_dir.join("log")
+}
+
+/// Where the state of the partitions lies.
+pub fn state_dir(config: &Config) -> PathBuf {
+    config.engine.data_dir.join("state")
+}
+
+/// What the state may take.
+pub fn budget(config: &Config) -> store::Budget {
+    store::Budget {
+        memory_bytes: config.engine.memory_split().store,
+        open_files: config.engine.open_files,
+        ..store::Budget::default()
+    }
+}
+
+/// What each worker is set to; batches of all workers together keep inside their part of the memory.
+pub fn worker(config: &Config) -> stream::Options {
+    let engine = &config.engine;
+    let share = engine.memory_split().batches / engine.workers.max(1);
+    stream::Options {
+        dir: state_dir(config),
+        // A batch is there as bytes, as changes and as rows.
+        batch: Limit {
+            records: engine.batch_records,
+            bytes: engine.batch_bytes.as_usize().min(share / 4).max(1 << 10),
+        },
+        batch_latency: millis(engine.batch_latency),
+        flush_interval: millis(engine.flush_interval),
+        offsets_keepalive: millis(engine.offsets_keepalive),
+        dead_letter_bytes: DEAD_LETTER_BYTES,
+    }
+}
+
+/// The most bytes of rows that a batch may answer with.
+pub fn rows_bytes(config: &Config) -> usize {
+    (config.engine.memory_split().batches / config.engine.workers.max(1) / 2).max(1 << 20)
+}
+
+/// How the embedded log is opened.
+pub fn embedded(config: &Config) -> embedded::Settings {
+    let partitions = NonZeroU32::new(config.topics.partitions).unwrap_or(NonZeroU32::MIN);
+    let topics =
+        PerInput { touchpoints: config.topics.touchpoints.clone(), conversions: config.topics.conversions.clone() };
+    embedded::Settings { topics, ..embedded::Settings::new(partitions) }
+}
+
+/// Logs and traces.
+pub fn telemetry(config: &Config) -> telemetry::Settings {
+    let telemetry = &config.telemetry;
+    telemetry::Settings {
+        format: match telemetry.log_format {
+            LogFormat::Text => telemetry::Format::Text,
+            LogFormat::Json => telemetry::Format::Json,
+        },
+        filter: telemetry.log_filter.clone(),
+        otlp_endpoint: (!telemetry.otlp_endpoint.is_empty()).then(|| telemetry.otlp_endpoint.clone()),
+        otlp_ratio: telemetry.otlp_ratio,
+        instance: instance(config),
+    }
+}
+
+/// The instance's name: as configured, else the host's.
+pub fn instance(config: &Config) -> String {
+    if !config.kafka.instance_id.is_empty() {
+        return config.kafka.instance_id.clone();
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "tributary".into() } else { name.into() }
+}
+
+/// Makes the data folder, for its owner alone: it holds events, and the socket through which keys are made.
+pub fn make_data_dir(config: &Config) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let dir = &config.engine.data_dir;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+        Error::Configuration(format!(
+            "engine.data_dir: {} cannot be made: {error}; name a folder that this user may write",
+            dir.display()
+        ))
+    })
+}
+
+fn millis(span: crate::config::units::Span) -> Millis {
+    Millis::try_from(span.millis()).unwrap_or(Millis::MAX)
+}
+
+/// How to reach Kafka.
+pub fn kafka(config: &Config) -> kafka::Settings {
+    let (of, topics) = (&config.kafka, &config.topics);
+    let queues = config.engine.memory_split().client_queues / config.engine.workers.max(1);
+    kafka::Settings {
+        brokers: of.brokers.clone(),
+        properties: of.properties.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        group: of.group_id.clone(),
+        instance: instance(config),
+        transactional_prefix: of.transactional_id_prefix.clone(),
+        topics: kafka::Names {
+            touchpoints: topics.touchpoints.clone(),
+            conversions: topics.conversions.clone(),
+            attributions: topics.attributions.clone(),
+            dead_letter: topics.dead_letter.clone(),
+            control: topics.control.clone(),
+            audit: topics.audit.clone(),
+        },
+        timeouts: kafka::Timeouts {
+            session: of.session_timeout.duration(),
+            transaction: of.transaction_timeout.duration(),
+            ..kafka::Timeouts::default()
+        },
+        // Two producers in turn, each with a quarter; the rest is for what is fetched ahead.
+        queues: kafka::QueueMemory { fetched: queues / 2, produced: queues / 4 },
+        ..kafka::Settings::new("", "", "")
+    }
+}
+
+/// How `topics create` makes topics.
+pub fn creation(config: &Config) -> kafka::topics::Creation {
+    kafka::topics::Creation {
+        partitions: config.topics.partitions,
+        replicas: config.topics.replication.into(),
+        retention: Some(config.topics.retention.duration()),
+    }
+}
+
+/// What strangers may ask of the sidecar.
+pub fn limits(config: &Config) -> api::Limits {
+    let sidecar = &config.sidecar;
+    api::Limits {
+        request: sidecar.request_timeout.duration(),
+        body_bytes: sidecar.body_limit.as_usize(),
+        concurrency: sidecar.concurrency,
+        drain: sidecar.drain.duration(),
+        ..api::Limits::default()
+    }
+}

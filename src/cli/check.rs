@@ -1,0 +1,32 @@
+//! `tributary check`.
+
+use tributary::app::checks::{self, Line};
+
+use super::{ConfigArgs, Exit, Outcome};
+
+/// Look at everything that a run needs before the first record: configuration, broker, topics, permissions, registry
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: tributary check --config tributary.toml
+
+Each line is ok, or says what to do. The exit code is 4 where something is to be done, 5 where the broker or the registry
+does not answer.")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Looks at everything.
+pub fn run(args: &Args) -> Outcome {
+    let config = args.config.load()?;
+    println!("ok       configuration: {}", config.core_rules().map(|rules| rules.canonical()).unwrap_or_default());
+    let lines = checks::everything(&config)?;
+    Ok(print(&lines))
+}
+
+/// Prints what was found, and says whether all is well.
+pub(super) fn print(lines: &[Line]) -> Exit {
+    for line in lines {
+        println!("{line}");
+    }
+    Exit::from(lines.iter().all(Line::is_ok))
+}

@@ -1,0 +1,34 @@
+//! `tributary run`.
+
+use tributary::app;
+
+use super::{ConfigArgs, Exit, Failure, Outcome};
+
+/// Run the engine and its sidecar, on Kafka or on the embedded log, until told to stop
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: tributary run --config tributary.toml
+
+SIGTERM and SIGINT stop it cleanly: what is under way is finished, and nothing is lost either way.")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Runs until a signal or a fatal error.
+pub fn run(args: &Args) -> Outcome {
+    let config = args.config.load()?;
+    app::run(&config).map_err(Failure::from)?;
+    Ok(Exit::Done)
+}
+
+impl From<app::Error> for Failure {
+    fn from(error: app::Error) -> Self {
+        let exit = match &error {
+            app::Error::Configuration(_) => Exit::Configuration,
+            app::Error::Refused(_) => Exit::Refused,
+            app::Error::State(_) => Exit::State,
+            app::Error::Failed(_) => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
+    }
+}

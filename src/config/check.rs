@@ -1,0 +1,252 @@
+//! The one validation: every rule that a type cannot hold, each with the way out.
+
+use std::path::Path;
+
+use secrecy::SecretString;
+
+use super::error::{Error, Problem};
+use super::tree::{Config, Format, LogKind, Properties};
+use super::units::{Size, Span};
+use crate::core::{self, Model};
+
+/// librdkafka's settings that may be passed through, by the beginning of their names.
+const PASSED: [&str; 10] = [
+    "security.",
+    "sasl.",
+    "ssl.",
+    "enable.ssl.",
+    "https.",
+    "socket.",
+    "broker.address.",
+    "reconnect.",
+    "client.dns.",
+    "statistics.",
+];
+/// Values among them that would undo a promise: each would leave the other side unchecked.
+const REFUSED: [(&str, &str); 2] =
+    [("enable.ssl.certificate.verification", "false"), ("ssl.endpoint.identification.algorithm", "none")];
+
+impl Config {
+    /// Every problem that these settings have, or nothing.
+    pub fn check(&self) -> Result<(), Error> {
+        let mut problems = Vec::new();
+        self.check_kafka(&mut problems);
+        self.check_topics(&mut problems);
+        self.check_registry(&mut problems);
+        self.check_engine(&mut problems);
+        self.check_sidecar(&mut problems);
+        self.check_telemetry(&mut problems);
+        if let Err(problem) = self.core_rules() {
+            problems.push(problem);
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+    }
+
+    /// The rules of credit that `[rules]` says.
+    pub fn core_rules(&self) -> Result<core::Rules, Problem> {
+        let rules = &self.rules;
+        let models = rules.models.iter().map(|name| name.parse::<Model>()).collect::<Result<Vec<_>, _>>();
+        let models = models.map_err(|e| Problem::new("rules.models", e.to_string(), "correct the name"))?;
+        let millis = |span: Span| i64::try_from(span.millis()).unwrap_or(i64::MAX);
+        core::Rules::new(millis(rules.lookback), millis(rules.half_life), rules.max_path, models)
+            .map_err(|e| Problem::new(format!("rules.{}", e.setting), e.reason, "choose a value in that range"))
+    }
+
+    fn check_kafka(&self, problems: &mut Vec<Problem>) {
+        let kafka = &self.kafka;
+        if self.log.kind == LogKind::Kafka && kafka.brokers.trim().is_empty() {
+            problems.push(Problem::new(
+                "kafka.brokers",
+                "empty, but log.kind is \"kafka\"",
+                "name one or more brokers (\"host:9092,host:9092\"), or set log.kind = \"embedded\"",
+            ));
+        }
+        for (setting, value) in
+            [("kafka.group_id", &kafka.group_id), ("kafka.transactional_id_prefix", &kafka.transactional_id_prefix)]
+        {
+            if value.is_empty() {
+                problems.push(Problem::new(setting, "empty", "give it a name, or leave it out for \"tributary\""));
+            }
+        }
+        between("kafka.session_timeout", kafka.session_timeout, Span::from_secs(6), Span::from_secs(1_800), problems);
+        between(
+            "kafka.transaction_timeout",
+            kafka.transaction_timeout,
+            Span::from_secs(5),
+            Span::from_secs(900),
+            problems,
+        );
+        check_properties(&kafka.properties, problems);
+    }
+
+    fn check_topics(&self, problems: &mut Vec<Problem>) {
+        let named = self.topics.named();
+        for (index, (setting, name)) in named.iter().enumerate() {
+            let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+            if name.is_empty() || name.len() > 249 || !name.bytes().all(legal) || matches!(*name, "." | "..") {
+                problems.push(Problem::new(
+                    *setting,
+                    format!("{name:?} is no topic name"),
+                    "use 1 to 249 of letters, digits, '.', '_' and '-'",
+                ));
+            }
+            if let Some((other, _)) = named.iter().take(index).find(|(_, earlier)| earlier == name) {
+                problems.push(Problem::new(*setting, format!("the same topic as {other}"), "give each its own name"));
+            }
+        }
+        within("topics.partitions", self.topics.partitions.into(), 1, 1_024, problems);
+        within("topics.replication", self.topics.replication.into(), 1, 9, problems);
+        between("topics.retention", self.topics.retention, Span::from_secs(3_600), Span::from_days(3_650), problems);
+    }
+
+    fn check_registry(&self, problems: &mut Vec<Problem>) {
+        let registry = &self.registry;
+        let web = registry.url.starts_with("http://") || registry.url.starts_with("https://");
+        if !registry.url.is_empty() && !web {
+            problems.push(Problem::new("registry.url", "no http or https address", "write it as https://host:port"));
+        }
+        if self.output.format == Format::Avro && registry.url.is_empty() {
+            problems.push(Problem::new(
+                "output.format",
+                "\"avro\" needs a schema registry, and registry.url is empty",
+                "set registry.url, or output.format = \"json\"",
+            ));
+        }
+        if registry.token.is_some() && registry.password.is_some() {
+            problems.push(Problem::new("registry.token", "given beside a password", "give only one of the two"));
+        }
+        if registry.password.is_some() && registry.username.is_empty() {
+            problems.push(Problem::new("registry.username", "empty, but there is a password", "name the user"));
+        }
+        between("registry.timeout", registry.timeout, Span::from_millis(100), Span::from_secs(300), problems);
+    }
+
+    fn check_engine(&self, problems: &mut Vec<Problem>) {
+        let engine = &self.engine;
+        if engine.data_dir.as_os_str().is_empty() {
+            problems.push(Problem::new("engine.data_dir", "empty", "name a folder on a durable disk"));
+        }
+        within("engine.workers", engine.workers as u64, 1, 256, problems);
+        within("engine.open_files", engine.open_files as u64, 64, 1_000_000, problems);
+        within("engine.batch_records", engine.batch_records as u64, 1, 1_000_000, problems);
+        self.check_memory(problems);
+        between("engine.batch_latency", engine.batch_latency, Span::from_millis(1), Span::from_secs(5), problems);
+        between("engine.flush_interval", engine.flush_interval, Span::from_secs(1), Span::from_days(1), problems);
+        between(
+            "engine.offsets_keepalive",
+            engine.offsets_keepalive,
+            Span::from_secs(60),
+            Span::from_days(7),
+            problems,
+        );
+    }
+
+    fn check_memory(&self, problems: &mut Vec<Problem>) {
+        let engine = &self.engine;
+        if engine.memory < Size::from_mib(64) {
+            problems.push(Problem::new(
+                "engine.memory",
+                format!("{} is too little", engine.memory),
+                "give 64MiB or more",
+            ));
+        }
+        if engine.batch_bytes.bytes() > engine.memory.bytes() / 4 {
+            problems.push(Problem::new(
+                "engine.batch_bytes",
+                format!("{} is more than a quarter of engine.memory ({})", engine.batch_bytes, engine.memory),
+                "lower it, or raise engine.memory",
+            ));
+        }
+        within("engine.batch_bytes", engine.batch_bytes.bytes(), 1 << 10, 1 << 30, problems);
+    }
+
+    fn check_sidecar(&self, problems: &mut Vec<Problem>) {
+        let sidecar = &self.sidecar;
+        between(
+            "sidecar.request_timeout",
+            sidecar.request_timeout,
+            Span::from_millis(100),
+            Span::from_secs(300),
+            problems,
+        );
+        between("sidecar.drain", sidecar.drain, Span::from_millis(0), Span::from_secs(300), problems);
+        within("sidecar.body_limit", sidecar.body_limit.bytes(), 1 << 10, 1 << 30, problems);
+        within("sidecar.concurrency", sidecar.concurrency as u64, 1, 100_000, problems);
+    }
+
+    fn check_telemetry(&self, problems: &mut Vec<Problem>) {
+        let ratio = self.telemetry.otlp_ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            problems.push(Problem::new("telemetry.otlp_ratio", format!("{ratio} is out of range"), "choose 0 to 1"));
+        }
+        let endpoint = &self.telemetry.otlp_endpoint;
+        if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+            problems.push(Problem::new(
+                "telemetry.otlp_endpoint",
+                "no http or https address",
+                "write it as http://host:4318/v1/traces, or leave it empty",
+            ));
+        }
+    }
+}
+
+fn check_properties(properties: &Properties, problems: &mut Vec<Problem>) {
+    for (name, value) in properties.expose() {
+        let setting = format!("kafka.properties.{name}");
+        if !PASSED.iter().any(|start| name.starts_with(start)) {
+            problems.push(Problem::new(
+                setting,
+                "not one that may be passed to the client, for exactly-once hangs on the others",
+                format!("remove it; those that begin with {} may be passed", PASSED.join(", ")),
+            ));
+        } else if REFUSED.contains(&(name, value)) {
+            problems.push(Problem::new(setting, "would leave the connection unprotected", "remove it"));
+        }
+    }
+}
+
+fn within(setting: &str, value: u64, low: u64, high: u64, problems: &mut Vec<Problem>) {
+    if !(low..=high).contains(&value) {
+        problems.push(Problem::new(setting, format!("{value} is out of range"), format!("choose {low} to {high}")));
+    }
+}
+
+fn between(setting: &str, value: Span, low: Span, high: Span, problems: &mut Vec<Problem>) {
+    if !(low..=high).contains(&value) {
+        problems.push(Problem::new(setting, format!("{value} is out of range"), format!("choose {low} to {high}")));
+    }
+}
+
+/// Puts what `*_file` settings point at where the value itself would stand.
+pub(super) fn resolve_files(config: &mut Config) -> Result<(), Error> {
+    let registry = &mut config.registry;
+    if let Some(path) = registry.password_file.take() {
+        registry.password = Some(secret("registry.password_file", &path)?);
+    }
+    if let Some(path) = registry.token_file.take() {
+        registry.token = Some(secret("registry.token_file", &path)?);
+    }
+    let properties = std::mem::take(&mut config.kafka.properties.0);
+    for (name, value) in properties {
+        let resolved = match name.strip_suffix(".file") {
+            None => (name, value),
+            Some(target) => {
+                let path = secrecy::ExposeSecret::expose_secret(&value);
+                let setting = format!("kafka.properties.{target}_file");
+                (target.to_owned(), secret(&setting, Path::new(path))?)
+            }
+        };
+        config.kafka.properties.0.insert(resolved.0, resolved.1);
+    }
+    Ok(())
+}
+
+fn secret(setting: &str, path: &Path) -> Result<SecretString, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned().into()),
+        Err(error) => {
+            let reason = format!("cannot read {}: {error}", path.display());
+            Err(Error::Invalid(vec![Problem::new(setting, reason, "correct the path or the file's permissions")]))
+        }
+    }
+}

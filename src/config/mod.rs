@@ -1,0 +1,28 @@
+//! One configuration tree: a TOML file, then the environment; unknown keys refused; validated once.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `tree` | the settings as types, with their defaults |
+//! | `settings` | the settings as a table, from which docs/configuration.md is generated |
+//! | `load` | file and environment -> tree |
+//! | `check` | every rule between and within settings |
+//! | `units` | durations and sizes as people write them |
+//!
+//! **Architecture invariant:** nothing else in the crate reads the environment, and no module below `app` knows this one:
+//! each has its own small settings, which `app` fills.
+
+mod check;
+mod error;
+mod load;
+pub mod settings;
+mod tree;
+pub mod units;
+
+pub use error::{Error, Problem};
+pub use tree::{
+    Access, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules,
+    Sidecar, Telemetry, Topics,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! Every setting in one table: the documentation is generated from it, and unknown keys are found by it.
+
+use super::tree::Config;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its path in the file: `kafka.brokers`.
+    pub path: &'static str,
+    /// What it takes, in words.
+    pub takes: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// One section of the file.
+struct Section {
+    name: &'static str,
+    about: &'static str,
+    settings: &'static [Setting],
+}
+
+const fn setting(path: &'static str, takes: &'static str, meaning: &'static str) -> Setting {
+    Setting { path, takes, meaning }
+}
+
+const SECTIONS: &[Section] = &[
+    Section {
+        name: "log",
+        about: "Which log events come from and rows go to.",
+        settings: &[setting(
+            "log.kind",
+            "`kafka` or `embedded`",
+            "`kafka`: a Kafka cluster, for every real deployment. `embedded`: the log inside this process, durable in \
+             `engine.data_dir`, for one machine; events come in through the sidecar.",
+        )],
+    },
+    Section {
+        name: "kafka",
+        about: "The cluster. Read only when `log.kind` is `kafka`.",
+        settings: &[
+            setting("kafka.brokers", "text", "Brokers to start from, `host:port`, several with commas. Required."),
+            setting(
+                "kafka.group_id",
+                "text",
+                "The consumer group. Instances of one group share the partitions; a new group starts from the beginning.",
+            ),
+            setting(
+                "kafka.instance_id",
+                "text",
+                "Names this instance for as long as it lives on one disk (static membership), so that a restart within \
+                 `kafka.session_timeout` moves no partition. Empty: the host's name.",
+            ),
+            setting(
+                "kafka.transactional_id_prefix",
+                "text",
+                "Beginning of the transactional ids; grant the principal this prefix. Each instance adds its id.",
+            ),
+            setting(
+                "kafka.session_timeout",
+                "duration, 6s to 30m",
+                "After how long without a sign of life the group gives an instance's partitions to others.",
+            ),
+            setting(
+                "kafka.transaction_timeout",
+                "duration, 5s to 15m",
+                "After how long the broker aborts a transaction that its instance left open. Readers wait for that long.",
+            ),
+            setting(
+                "kafka.properties",
+                "table of text",
+                "Handed to librdkafka as they are: names that begin with `security.`, `sasl.`, `ssl.`, `enable.ssl.`, \
+                 `https.`, `socket.`, `broker.address.`, `reconnect.`, `client.dns.` or `statistics.`. A name with `_file` after it (`\"sasl.password_file\"`) is read from that file. In the \
+                 environment dots are underscores: `TRIBUTARY__KAFKA__PROPERTIES__SASL_PASSWORD`. Never printed.",
+            ),
+        ],
+    },
+    Section {
+        name: "topics",
+        about: "Names of the topics, and how `tributary topics create` makes them.",
+        settings: &[
+            setting("topics.touchpoints", "text", "Input: touchpoints, keyed by user_id."),
+            setting("topics.conversions", "text", "Input: conversions and adjustments, keyed by user_id."),
+            setting("topics.attributions", "text", "Output: attribution rows, compacted."),
+            setting("topics.dead_letter", "text", "Records that could not be used, with reason and origin."),
+            setting("topics.control", "text", "What instances share: API keys (hashed). Compacted."),
+            setting("topics.audit", "text", "Who did what, with what outcome."),
+            setting(
+                "topics.partitions",
+                "number, 1 to 1024",
+                "Partitions of the inputs, the output and the dead letters: all have the same number. It cannot be \
+                 changed later. On Kafka the topics that are there decide; this is what `topics create` makes.",
+            ),
+            setting("topics.replication", "number, 1 to 9", "Copies that `topics create` asks for; 3 in production."),
+            setting(
+                "topics.retention",
+                "duration, 1h to 3650d",
+                "How long inputs and dead letters are kept, by record timestamp. Choose it longer than the data is old.",
+            ),
+        ],
+    },
+    Section {
+        name: "registry",
+        about: "The schema registry (Confluent's API). Needed for Avro, read or written.",
+        settings: &[
+            setting("registry.url", "text", "Its address. Empty: none, and Avro records are dead-lettered."),
+            setting("registry.username", "text", "User for basic authentication."),
+            setting("registry.password", "text", "Its password. Never printed; better from a file or the environment."),
+            setting("registry.password_file", "path", "A file that holds the password."),
+            setting("registry.token", "text", "A bearer token, instead of user and password. Never printed."),
+            setting("registry.token_file", "path", "A file that holds the token."),
+            setting(
+                "registry.timeout",
+                "duration, 100ms to 5m",
+                "After how long a request to it is given up and tried again.",
+            ),
+        ],
+    },
+    Section {
+        name: "rules",
+        about: "The rules of credit. They are part of every result: state made under other rules is refused.",
+        settings: &[
+            setting(
+                "rules.lookback",
+                "duration, 1ms to 3650d",
+                "How long before a conversion a touchpoint may still earn credit.",
+            ),
+            setting(
+                "rules.half_life",
+                "duration, 1ms to 3650d",
+                "Time decay: a touchpoint so long before the last one weighs half.",
+            ),
+            setting(
+                "rules.max_path",
+                "number, 1 to 10000",
+                "The most touchpoints that one conversion credits: its last ones.",
+            ),
+            setting(
+                "rules.models",
+                "list of text",
+                "Which of `first_touch`, `last_touch`, `last_non_direct_touch`, `linear`, `position_based` and \
+                 `time_decay` are computed. In the environment with commas.",
+            ),
+        ],
+    },
+    Section {
+        name: "output",
+        about: "The rows.",
+        settings: &[setting(
+            "output.format",
+            "`json` or `avro`",
+            "How rows are written: JSON, or Avro in Confluent framing, which needs `registry.url`.",
+        )],
+    },
+    Section {
+        name: "engine",
+        about: "The engine and its state.",
+        settings: &[
+            setting(
+                "engine.data_dir",
+                "path",
+                "Where the state is kept, and with the embedded log the log too. One instance at a time.",
+            ),
+            setting("engine.workers", "number, 1 to 256", "Worker threads; each owns some of the partitions."),
+            setting(
+                "engine.memory",
+                "size, at least 64MiB",
+                "The bound for block cache and write buffers (half), pending batches (a quarter) and the Kafka \
+                 client's queues (a quarter), whatever the number of users and partitions.",
+            ),
+            setting("engine.open_files", "number, 64 to 1000000", "The most files that the state keeps open."),
+            setting(
+                "engine.batch_latency",
+                "duration, 1ms to 5s",
+                "How long a worker that has caught up waits for more before it answers what it has.",
+            ),
+            setting("engine.batch_records", "number, 1 to 1000000", "The most records of one transaction."),
+            setting(
+                "engine.batch_bytes",
+                "size, 1KiB to 1GiB",
+                "The most bytes of input of one transaction; at most a quarter of `engine.memory`.",
+            ),
+            setting(
+                "engine.flush_interval",
+                "duration, 1s to 1d",
+                "How often the state of a quiet partition is flushed, which bounds what is read again after a crash.",
+            ),
+            setting(
+                "engine.offsets_keepalive",
+                "duration, 1m to 7d",
+                "How often an idle partition commits its offsets again. Shorter than the broker's \
+                 `offsets.retention.minutes`.",
+            ),
+        ],
+    },
+    Section {
+        name: "sidecar",
+        about: "Queries, health and metrics over HTTP.",
+        settings: &[
+            setting("sidecar.listen", "address:port", "Where it listens. Put a TLS proxy before it to open it up."),
+            setting("sidecar.request_timeout", "duration, 100ms to 5m", "After how long a request is given up (503)."),
+            setting("sidecar.body_limit", "size, 1KiB to 1GiB", "The largest request body; beyond it 413."),
+            setting("sidecar.concurrency", "number, 1 to 100000", "Requests served at once; beyond it 503."),
+            setting("sidecar.drain", "duration, 0ms to 5m", "How long a stopping process lets requests finish."),
+        ],
+    },
+    Section {
+        name: "access",
+        about: "API keys are kept as keyed hashes; the pepper is the key of the hash.",
+        settings: &[
+            setting(
+                "access.pepper_file",
+                "path",
+                "64 hexadecimal digits (`openssl rand -hex 32`), the same on every instance. None: one is made in \
+                 `engine.data_dir`, which serves one instance.",
+            ),
+            setting(
+                "access.older_pepper_files",
+                "list of paths",
+                "Peppers that older keys were hashed with, so that a new pepper need not replace every key at once.",
+            ),
+        ],
+    },
+    Section {
+        name: "telemetry",
+        about: "Logs and traces.",
+        settings: &[
+            setting("telemetry.log_format", "`json` or `text`", "How log lines are written to standard error."),
+            setting(
+                "telemetry.log_filter",
+                "text",
+                "`error`, `warn`, `info`, `debug` or `trace`, also by module: `info,tributary::stream=debug`.",
+            ),
+            setting("telemetry.otlp_endpoint", "text", "Where traces go (OTLP over HTTP). Empty: nowhere."),
+            setting("telemetry.otlp_ratio", "number, 0 to 1", "The share of traces that is kept."),
+        ],
+    },
+];
+
+/// Every setting, in the order of the documentation.
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    SECTIONS.iter().flat_map(|section| section.settings)
+}
+
+/// The text of `docs/configuration.md`.
+pub fn markdown() -> String {
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    let mut text = String::from(INTRODUCTION);
+    for section in SECTIONS {
+        text.push_str(&format!("\n## `[{}]`\n\n{}\n", section.name, section.about));
+        text.push_str("\n| setting | takes | default | meaning |\n| --- | --- | --- | --- |\n");
+        for Setting { path, takes, meaning } in section.settings {
+            let default = default_text(&defaults, path);
+            text.push_str(&format!("| `{path}` | {takes} | {default} | {meaning} |\n"));
+        }
+    }
+    text
+}
+
+const INTRODUCTION: &str =
+    "<!-- Generated from src/config/settings.rs; after a change there: UPDATE=1 cargo test --lib config:: -->
+# Configuration
+
+`tributary run --config tributary.toml`: one TOML file, then the environment over it. Every setting has a variable:
+`TRIBUTARY`, the section and the setting, joined by two underscores, as in `TRIBUTARY__KAFKA__BROKERS`. A key that is
+no setting is refused, with its path. All problems are shown at once, and the exit code is 3.
+
+Durations are a whole number and `ms`, `s`, `m`, `h` or `d`; sizes a whole number and `B`, `KiB`, `MiB` or `GiB`.
+`tributary.example.toml` beside this page is a file to start from.
+";
+
+fn default_text(defaults: &serde_json::Value, path: &str) -> String {
+    let pointer = format!("/{}", path.replace('.', "/"));
+    match defaults.pointer(&pointer) {
+        None | Some(serde_json::Value::Null) => "none".into(),
+        Some(serde_json::Value::String(text)) if text.is_empty() => "empty".into(),
+        Some(serde_json::Value::String(text)) => format!("`{text}`"),
+        Some(serde_json::Value::Array(items))
+            if path == "rules.models" && items.len() == crate::core::Model::ALL.len() =>
+        {
+            "all six".into()
+        }
+        Some(serde_json::Value::Array(items)) if items.is_empty() => "empty".into(),
+        Some(serde_json::Value::Object(_)) => "empty".into(),
+        Some(other) => format!("`{other}`"),
+    }
+}

@@ -1,0 +1,172 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::core::Model;
+
+const EMBEDDED: &str = "[log]\nkind = \"embedded\"\n";
+
+fn parse(file: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+    Config::parse(Some(file), Some(variables))
+}
+
+fn refused(file: &str, variables: &[(&str, &str)]) -> String {
+    parse(file, variables).expect_err("must be refused").to_string()
+}
+
+fn docs(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+}
+
+#[test]
+fn the_environment_stands_over_the_file() {
+    let file = "[kafka]\nbrokers = \"a:1\"\ngroup_id = \"g\"\n[engine]\nworkers = 2\nmemory = \"1GiB\"\n";
+    let config = parse(
+        file,
+        &[
+            ("TRIBUTARY__KAFKA__BROKERS", "b:2,c:3"),
+            ("TRIBUTARY__ENGINE__WORKERS", "3"),
+            ("TRIBUTARY__RULES__MODELS", "linear, last_touch"),
+            ("TRIBUTARY__RULES__LOOKBACK", "14d"),
+            ("TRIBUTARY__TOPICS__DEAD_LETTER", "aside"),
+            ("TRIBUTARY_PEPPER", "not a setting"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.kafka.brokers, "b:2,c:3");
+    assert_eq!(config.kafka.group_id, "g");
+    assert_eq!(config.engine.workers, 3);
+    assert_eq!(config.engine.memory.bytes(), 1 << 30);
+    assert_eq!(config.topics.dead_letter, "aside");
+    let rules = config.core_rules().unwrap();
+    assert_eq!(rules.models(), [Model::LastTouch, Model::Linear]);
+    assert_eq!(rules.lookback_ms(), 14 * 86_400_000);
+}
+
+#[test]
+fn without_settings_the_rules_are_the_contracts() {
+    let config = parse(EMBEDDED, &[]).unwrap();
+    assert_eq!(config.core_rules().unwrap(), crate::core::Rules::default());
+}
+
+#[test]
+fn a_key_that_is_no_setting_is_refused_with_its_path() {
+    let message = refused("[kafka]\nbroker = \"a:1\"\n", &[]);
+    assert_eq!(message, "kafka.broker: no such setting (in the configuration file); did you mean kafka.brokers?");
+    let message = refused(EMBEDDED, &[("TRIBUTARY__ENGINE__THREADS__MANY", "1")]);
+    assert!(message.starts_with("engine.threads.many: no such setting (in the environment)"), "{message}");
+    assert!(refused("kind = 1", &[]).starts_with("kind: no such setting"));
+}
+
+#[test]
+fn every_problem_is_named_with_a_way_out() {
+    let message =
+        refused("[rules]\nmodels = [\"lineal\"]\n[topics]\nconversions = \"touchpoints\"\npartitions = 0\n", &[]);
+    for line in [
+        "kafka.brokers: empty, but log.kind is \"kafka\"; name one or more brokers (\"host:9092,host:9092\"), or set \
+         log.kind = \"embedded\"",
+        "topics.conversions: the same topic as topics.touchpoints; give each its own name",
+        "topics.partitions: 0 is out of range; choose 1 to 1024",
+        "rules.models: no model is named \"lineal\"",
+    ] {
+        assert!(message.contains(line), "{line}\nnot in\n{message}");
+    }
+    assert_eq!(message.lines().count(), 4, "{message}");
+}
+
+#[test]
+fn values_of_the_wrong_type_name_their_setting() {
+    for (file, setting) in [
+        ("[engine]\nmemory = 512\n", "engine.memory"),
+        ("[rules]\nlookback = \"30\"\n", "rules.lookback"),
+        ("[log]\nkind = \"pulsar\"\n", "log.kind"),
+        ("[engine]\nworkers = \"many\"\n", "engine.workers"),
+        ("[sidecar]\nlisten = \"localhost\"\n", "sidecar.listen"),
+    ] {
+        let message = refused(file, &[]);
+        assert!(message.contains(setting), "{setting} not in {message}");
+    }
+}
+
+#[test]
+fn a_broken_file_is_a_configuration_error() {
+    assert!(matches!(parse("[kafka\n", &[]), Err(Error::File { .. })));
+    let missing = Config::load(Some(Path::new("/nowhere/at/all.toml"))).unwrap_err().to_string();
+    assert!(missing.contains("/nowhere/at/all.toml") && missing.contains("--config"), "{missing}");
+}
+
+#[test]
+fn secrets_come_from_files_and_are_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    std::fs::write(&path, "canary-7f3a\n").unwrap();
+    let file = format!(
+        "[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\nsecurity.protocol = \"SASL_SSL\"\n\"sasl.password_file\" = {path:?}\n\
+         [registry]\nurl = \"https://r\"\nusername = \"u\"\npassword_file = {path:?}\n"
+    );
+    let config = parse(&file, &[("TRIBUTARY__KAFKA__PROPERTIES__SASL_USERNAME", "canary-user")]).unwrap();
+    let properties: Vec<_> = config.kafka.properties.expose().collect();
+    assert_eq!(
+        properties,
+        [("sasl.password", "canary-7f3a"), ("sasl.username", "canary-user"), ("security.protocol", "SASL_SSL")]
+    );
+    let password = config.registry.password.as_ref().unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(password), "canary-7f3a");
+    let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+    assert!(!shown.contains("canary"), "{shown}");
+}
+
+#[test]
+fn what_exactly_once_or_security_hangs_on_cannot_be_passed_through() {
+    for (name, value) in [
+        ("isolation.level", "read_uncommitted"),
+        ("enable.idempotence", "false"),
+        ("group.id", "x"),
+        ("partitioner", "random"),
+        ("compression.type", "none"),
+        ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+        ("enable.ssl.certificate.verification", "false"),
+    ] {
+        let message =
+            refused(&format!("[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\n\"{name}\" = {value:?}\n"), &[]);
+        assert!(message.starts_with(&format!("kafka.properties.{name}: ")), "{message}");
+    }
+}
+
+#[test]
+fn the_table_and_the_tree_name_the_same_settings() {
+    let tree = serde_json::to_value(Config::default()).unwrap();
+    let mut in_tree = BTreeSet::new();
+    for (section, settings) in tree.as_object().unwrap() {
+        in_tree.extend(settings.as_object().unwrap().keys().map(|name| format!("{section}.{name}")));
+    }
+    let in_table: BTreeSet<String> = settings::all().map(|setting| setting.path.to_owned()).collect();
+    assert_eq!(in_tree, in_table);
+    assert_eq!(in_table.len(), settings::all().count(), "a setting stands twice");
+}
+
+/// `UPDATE=1` writes the page anew.
+#[test]
+fn the_page_is_the_generated_one() {
+    let page = docs("configuration.md");
+    let generated = settings::markdown();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&page, &generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(&page).unwrap_or_default();
+    assert!(committed == generated, "docs/configuration.md is out of date: UPDATE=1 cargo test --lib config::");
+}
+
+#[test]
+fn the_example_is_valid_and_names_every_setting() {
+    let text = std::fs::read_to_string(docs("tributary.example.toml")).unwrap();
+    let config = parse(&text, &[]).unwrap();
+    assert_eq!(config.log.kind, LogKind::Kafka);
+    assert_eq!(config.output.format, Format::Avro);
+    for setting in settings::all() {
+        let (section, name) = setting.path.split_once('.').unwrap();
+        let after = text.split_once(&format!("[{section}]")).unwrap_or_else(|| panic!("no [{section}]")).1;
+        assert!(after.contains(name), "{} is not in the example", setting.path);
+    }
+}

@@ -1,0 +1,268 @@
+//! One partition that this worker owns: taken, replayed, live.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::apply;
+use super::dead_letter;
+use super::intake::Intake;
+use super::late::LateFilter;
+use super::meta::Meta;
+use super::observe::{BatchReport, Moment, Observer};
+use super::planted::Bug;
+use super::prepare::{Engine, Mode, Prepared, Skip, Source, Trouble};
+use super::taking::Refusal;
+use super::worker::Error;
+use crate::core::Millis;
+use crate::store;
+use crate::topics::{self, Limit, LogIdentity, Offset, Outgoing, Output, PartitionOffsets, PerInput, TopicLog};
+
+/// Where a partition stands.
+#[derive(Debug)]
+pub enum Phase {
+    /// Assigned; nothing is read yet.
+    Taking {
+        /// Since when the group's offsets are missing.
+        missing_since: Option<Millis>,
+    },
+    /// The log's tail is applied again, suppressed.
+    Replaying(Replay),
+    /// Records are answered.
+    Live,
+}
+
+/// A replay under way.
+#[derive(Debug)]
+pub struct Replay {
+    pub(super) target: PerInput<Offset>,
+    pub(super) skip: Skip,
+    pub(super) dead_letters_end: Offset,
+    pub(super) replayed: u64,
+}
+
+/// An assigned partition with its state.
+pub struct Owned {
+    /// The partition's number.
+    pub number: u32,
+    /// Where it stands.
+    pub phase: Phase,
+    pub(super) store: Arc<store::Partition>,
+    pub(super) log: LogIdentity,
+    pub(super) meta: Meta,
+    pub(super) late: LateFilter,
+    pub(super) intake: Intake,
+    /// The batch that is prepared, if `taken` is not 0.
+    pub prepared: Prepared,
+    /// How many records the next batch may have: halved where a batch was too much, grown again slowly.
+    pub(super) most: usize,
+    /// When its offsets were last committed, on the worker's clock.
+    pub(super) committed_at: Millis,
+    /// The conversions' offset that was committed last; only a planted bug asks.
+    pub(super) stale_conversions: Offset,
+}
+
+impl Owned {
+    /// Opens the state of an assigned partition. `log` must be the log it is assigned from.
+    pub fn open(
+        shared: &store::Shared,
+        dir: &Path,
+        number: u32,
+        log: LogIdentity,
+        engine: &Engine,
+    ) -> Result<Self, Error> {
+        let store = Arc::new(store::Partition::open(shared, dir)?);
+        Ok(Self {
+            number,
+            phase: Phase::Taking { missing_since: None },
+            meta: Meta::new(PerInput::default(), log.clone(), &engine.rules),
+            store,
+            log,
+            late: LateFilter::new(0),
+            intake: Intake::default(),
+            prepared: Prepared::default(),
+            most: usize::MAX,
+            committed_at: 0,
+            stale_conversions: 0,
+        })
+    }
+
+    /// The state, for queries.
+    pub fn store(&self) -> &Arc<store::Partition> {
+        &self.store
+    }
+
+    /// Gives the state up; what is in memory may be lost, since the log has it.
+    pub fn into_store(self) -> Arc<store::Partition> {
+        self.store
+    }
+
+    /// Begins taking again, from what the group has committed; whatever was read or prepared is dropped.
+    pub fn retake(&mut self) {
+        self.phase = Phase::Taking { missing_since: None };
+        self.prepared.clear();
+    }
+
+    /// Prepares the next live batch. Returns whether there is one.
+    pub fn prepare_live(
+        &mut self,
+        log: &mut impl TopicLog,
+        engine: &mut Engine,
+        limit: Limit,
+        now: Millis,
+        observer: &mut impl Observer,
+    ) -> Result<bool, Error> {
+        self.read(log, limit)?;
+        self.prepare(log, engine, limit, now, Mode::Live, observer)
+    }
+
+    pub(super) fn read(&mut self, log: &mut impl TopicLog, limit: Limit) -> Result<(), Error> {
+        match self.intake.fill(log, self.number, limit)? {
+            None => Ok(()),
+            Some(differs) => {
+                let refusal = Refusal::RecordDiffers { input: differs.input, offset: differs.offset };
+                Err(Error::Refused(format!("partition {}: {refusal}", self.number)))
+            }
+        }
+    }
+
+    pub(super) fn prepare(
+        &mut self,
+        log: &impl TopicLog,
+        engine: &mut Engine,
+        limit: Limit,
+        now: Millis,
+        mode: Mode<'_>,
+        observer: &mut impl Observer,
+    ) -> Result<bool, Error> {
+        let partition = self.number;
+        let Self { store, intake, late, log: identity, prepared, most, .. } = self;
+        *most = most.saturating_mul(2).clamp(1, limit.records);
+        prepared.clear();
+        let mut count = intake.pick(log, partition, *most, now);
+        if count == 0 {
+            return Ok(false);
+        }
+        let view = store.view();
+        let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
+        loop {
+            match prepared.fill(engine, &source, count, mode) {
+                Ok(()) => {
+                    if prepared.giant {
+                        observer.notice(Moment::Giant { partition });
+                    }
+                    return Ok(prepared.taken > 0);
+                }
+                Err(Trouble::Halve { panicked }) => {
+                    if panicked {
+                        observer.notice(Moment::Panicked { partition, records: count });
+                    }
+                    count = (count / 2).max(1);
+                    *most = count;
+                }
+                Err(Trouble::Registry(why)) => {
+                    prepared.taken = 0;
+                    observer.notice(Moment::RegistryUnreachable { partition, why: &why });
+                    return Ok(false);
+                }
+                Err(Trouble::Fatal(why)) => return Err(Error::Fatal(format!("partition {partition}: {why}"))),
+            }
+        }
+    }
+
+    /// The offsets that a transaction over the prepared batch commits (those of now, when there is none).
+    pub fn offsets(&self, engine: &Engine) -> PartitionOffsets {
+        let meta = self.prepared.advance(&self.meta, &self.intake);
+        let mut next = meta.applied;
+        if engine.planted.is(Bug::OffsetsLeftOut) {
+            next.conversions = self.stale_conversions;
+        }
+        PartitionOffsets { partition: self.number, next, metadata: meta.stamp().encode() }
+    }
+
+    /// Produces what the prepared batch says: its rows, and its dead letters whole.
+    pub fn produce<L: TopicLog>(&mut self, log: &mut L, engine: &Engine, room: usize) -> Result<u64, topics::Error> {
+        let mut produced = 0;
+        let partition = self.number;
+        let mut row = |log: &mut L, key: &[u8], value: Option<&[u8]>| {
+            produced += 1;
+            log.produce(Outgoing { output: Output::Attributions, partition, key: Some(key), value, headers: &[] })
+        };
+        if self.prepared.giant {
+            let Self { store, intake, late, log: identity, prepared, .. } = &mut *self;
+            let view = store.view();
+            let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
+            let outcome = prepared.apply_giant(engine, &source, &mut |key, value| row(log, key, value));
+            outcome.map_err(|error| match error {
+                apply::Error::Log(error) => error,
+                other => topics::Error::Fatal(format!("partition {partition}: {other}")),
+            })?;
+        }
+        for (key, value) in self.prepared.rows.iter() {
+            row(log, key, value)?;
+        }
+        for dead in &self.prepared.dead {
+            if let Some(record) = self.intake.picks().get(dead.pick).and_then(|pick| self.intake.record(*pick)) {
+                produced += 1;
+                dead_letter::produce(log, partition, &record, &dead.fault, room)?;
+            }
+        }
+        Ok(produced)
+    }
+
+    /// Writes the prepared batch, with the offsets it covers, and moves on. Called when its transaction has committed,
+    /// or when it is a replay.
+    pub fn write(&mut self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) -> Result<(), Error> {
+        let meta = self.prepared.advance(&self.meta, &self.intake);
+        self.prepared.batch.set_meta(&meta.encode());
+        self.store.write(&mut self.prepared.batch)?;
+        self.meta = meta;
+        self.prepared.teach(&mut self.late);
+        self.report(log, suppressed, observer);
+        self.intake.consume(self.prepared.taken);
+        self.prepared.clear();
+        Ok(())
+    }
+
+    fn report(&self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) {
+        if !suppressed {
+            for dead in &self.prepared.dead {
+                if let Some(record) = self.intake.picks().get(dead.pick).and_then(|pick| self.intake.record(*pick)) {
+                    let (input, offset) = (record.head.input, record.head.offset);
+                    observer.notice(Moment::SetAside { partition: self.number, input, offset, fault: &dead.fault });
+                }
+            }
+        }
+        observer.notice(Moment::Batch(&BatchReport {
+            partition: self.number,
+            records: self.prepared.records,
+            set_aside: self.prepared.dead.len() as u64,
+            misplaced: self.prepared.misplaced,
+            counts: self.prepared.counts,
+            suppressed,
+            applied: self.meta.applied,
+            ends: PerInput::from_fn(|input| log.known_end(self.number, input)),
+            logged: self.prepared.logged,
+        }));
+    }
+
+    /// Remembers what a committed transaction told.
+    pub fn committed(&mut self, dead_letters_next: Option<Offset>, now: Millis) {
+        self.committed_at = now;
+        if let Some(next) = dead_letters_next {
+            self.meta.dead_letters = self.meta.dead_letters.max(next);
+        }
+    }
+
+    /// Whether the group's offsets must be committed again lest the broker lets them expire.
+    pub fn needs_keepalive(&self, now: Millis, after: Millis) -> bool {
+        matches!(self.phase, Phase::Live) && now - self.committed_at >= after
+    }
+
+    /// Lets what is in memory go to disk where it is older than `age`, so that the tail to read again stays bounded.
+    pub fn flush_if_older(&self, now: Millis, age: Millis, observer: &mut impl Observer) -> Result<(), Error> {
+        if self.store.flush_if_older(now, age)? {
+            observer.notice(Moment::Flushed { partition: self.number });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,400 @@
+//! The worker: one thread, its own consumer and producers, the partitions that the group gives it.
+//!
+//! A turn is: what the group gave or took; then every partition one step on its way to live; then one transaction over
+//! what the live ones have prepared, and after its commit the writes. Nothing is prepared across turns, so a partition
+//! that comes or goes between two turns finds nothing half done.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::observe::{Moment, Observer};
+use super::partition::{Owned, Phase};
+use super::planted::Bug;
+use super::prepare::Engine;
+use crate::core::Millis;
+use crate::store;
+use crate::topics::{self, Assignment, Limit, LogIdentity, Offsets, TopicLog};
+
+/// How long queries may hold a partition that is given up.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long one turn may wait for the log to have something.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Why a worker ended; each ends the process.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// State, offsets and log do not belong together.
+    #[error("{0}")]
+    Refused(String),
+    /// The state cannot be trusted or used any more.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Anything else that cannot be survived.
+    #[error("{0}")]
+    Fatal(String),
+    /// The log said no.
+    #[error(transparent)]
+    Log(#[from] topics::Error),
+}
+
+/// What a worker is set to.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder that holds a folder for each partition.
+    pub dir: PathBuf,
+    /// The most that one partition's part of a batch may hold.
+    pub batch: Limit,
+    /// The least time between the beginnings of two transactions that are not full, in milliseconds.
+    pub batch_latency: Millis,
+    /// Memory older than this goes to disk, in milliseconds.
+    pub flush_interval: Millis,
+    /// Offsets are committed again after this long without a record, in milliseconds.
+    pub offsets_keepalive: Millis,
+    /// The largest dead letter, in bytes.
+    pub dead_letter_bytes: usize,
+}
+
+/// The time of day in milliseconds, for pacing and keeping alive; no result depends on it.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// What a worker shares with the rest of its process.
+#[derive(Clone)]
+pub struct Parts {
+    /// What every partition's state shares.
+    pub shared: Arc<store::Shared>,
+    /// The states that queries may read.
+    pub partitions: Arc<store::Partitions>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// One worker.
+pub struct Worker<L, O> {
+    log: L,
+    engine: Engine,
+    options: Options,
+    parts: Parts,
+    observer: O,
+    identity: Option<LogIdentity>,
+    owned: Vec<Owned>,
+    /// Partitions that were gained but whose state could not be opened yet.
+    waiting: Vec<u32>,
+    /// When the last transaction began.
+    began_at: Millis,
+    /// Whether the last batch was full, so that the next one need not wait.
+    full: bool,
+    /// Where the next preparation starts.
+    prepared_last: usize,
+    /// Whether an earlier transaction may be open.
+    unsettled: bool,
+    reachable: bool,
+}
+
+impl<L: TopicLog, O: Observer> Worker<L, O> {
+    /// A worker over its own view of the log.
+    pub fn new(log: L, engine: Engine, options: Options, parts: Parts, observer: O) -> Self {
+        Self {
+            log,
+            engine,
+            options,
+            parts,
+            observer,
+            identity: None,
+            owned: Vec::new(),
+            waiting: Vec::new(),
+            began_at: 0,
+            full: false,
+            prepared_last: 0,
+            unsettled: false,
+            reachable: true,
+        }
+    }
+
+    /// The partitions that this worker answers live.
+    pub fn live(&self) -> impl Iterator<Item = u32> {
+        self.owned.iter().filter(|owned| matches!(owned.phase, Phase::Live)).map(|owned| owned.number)
+    }
+
+    /// Runs until `stop` says so, then gives every partition up with its state on disk.
+    pub fn run(&mut self, stop: impl Fn() -> bool) -> Result<(), Error> {
+        let mut busy = false;
+        while !stop() {
+            let pace = self.pace();
+            std::thread::sleep(pace);
+            let wait = if busy || !pace.is_zero() { Duration::ZERO } else { IDLE };
+            busy = self.turn(wait)?;
+        }
+        self.close()
+    }
+
+    /// How long the next batch may still grow: transactions that are not full begin at a distance.
+    fn pace(&self) -> Duration {
+        if self.full {
+            return Duration::ZERO;
+        }
+        let next = self.began_at + self.options.batch_latency - (self.parts.clock)();
+        Duration::from_millis(next.clamp(0, self.options.batch_latency).unsigned_abs())
+    }
+
+    /// Flushes and gives up every partition.
+    pub fn close(&mut self) -> Result<(), Error> {
+        for owned in std::mem::take(&mut self.owned) {
+            owned.store().flush()?;
+            self.give_up(owned)?;
+        }
+        Ok(())
+    }
+
+    /// One turn, which first waits up to `wait` for something to do. Returns whether anything was done.
+    pub fn turn(&mut self, wait: Duration) -> Result<bool, Error> {
+        match self.try_turn(wait) {
+            Ok(busy) => {
+                self.log_answered();
+                Ok(busy)
+            }
+            Err(Error::Log(error)) => self.survive(error).map(|()| false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the log's verdicts ask for. Whatever was prepared is dropped: its records are taken from the log again, from
+    /// what the group has committed, which is the truth.
+    fn survive(&mut self, error: topics::Error) -> Result<(), Error> {
+        match error {
+            topics::Error::Fatal(_) => return Err(error.into()),
+            topics::Error::Unreachable(why) => {
+                self.reachable = false;
+                self.observer.notice(Moment::LogUnreachable(&why));
+                return Ok(());
+            }
+            topics::Error::Aborted(_) => {}
+            topics::Error::Unknown(_) | topics::Error::Fenced(_) => self.unsettled = true,
+        }
+        self.observer.notice(Moment::Failed(&error));
+        self.owned.iter_mut().for_each(Owned::retake);
+        Ok(())
+    }
+
+    fn log_answered(&mut self) {
+        if !self.reachable {
+            self.reachable = true;
+            self.observer.notice(Moment::LogReachable);
+        }
+    }
+
+    fn try_turn(&mut self, wait: Duration) -> Result<bool, Error> {
+        self.observer.tick(true);
+        self.settle()?;
+        let assignments = self.log.poll(wait)?;
+        self.observer.tick(false);
+        for assignment in assignments {
+            match assignment {
+                Assignment::Gained(number) => self.gain(number),
+                Assignment::Lost(number) => self.lose(number)?,
+            }
+        }
+        self.open_waiting()?;
+        let mut busy = self.advance()?;
+        busy |= self.answer()?;
+        self.keep()?;
+        Ok(busy)
+    }
+
+    fn gain(&mut self, number: u32) {
+        self.observer.notice(Moment::Gained { partition: number });
+        match self.owned.iter_mut().find(|owned| owned.number == number) {
+            Some(owned) => owned.retake(),
+            None if self.waiting.contains(&number) => {}
+            None => self.waiting.push(number),
+        }
+    }
+
+    fn lose(&mut self, number: u32) -> Result<(), Error> {
+        self.observer.notice(Moment::Lost { partition: number });
+        self.waiting.retain(|waiting| *waiting != number);
+        if let Some(at) = self.owned.iter().position(|owned| owned.number == number) {
+            let owned = self.owned.swap_remove(at);
+            self.give_up(owned)?;
+        }
+        Ok(())
+    }
+
+    fn give_up(&self, owned: Owned) -> Result<(), Error> {
+        let number = owned.number;
+        match self.parts.partitions.withdraw(number, owned.into_store(), DRAIN) {
+            Ok(()) | Err(store::Error::InUse { .. }) => Ok(()), // it closes when the last query ends
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn open_waiting(&mut self) -> Result<(), Error> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let identity = match &self.identity {
+            Some(identity) => identity.clone(),
+            None => self.identity.insert(self.log.identity()?).clone(),
+        };
+        for number in std::mem::take(&mut self.waiting) {
+            let dir = self.options.dir.join(format!("p-{number:05}"));
+            match Owned::open(&self.parts.shared, &dir, number, identity.clone(), &self.engine) {
+                Ok(owned) => {
+                    self.parts.partitions.publish(number, Arc::clone(owned.store()));
+                    self.owned.push(owned);
+                }
+                // Another worker of this process is about to close it.
+                Err(Error::Store(store::Error::Locked { .. })) if self.parts.partitions.get(number).is_some() => {
+                    self.waiting.push(number);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes and replays what is not live yet, one step each.
+    fn advance(&mut self) -> Result<bool, Error> {
+        let now = (self.parts.clock)();
+        let mut busy = false;
+        for owned in &mut self.owned {
+            let outcome = match owned.phase {
+                Phase::Live => Ok(false),
+                Phase::Taking { .. } => owned.take(&mut self.log, &self.engine, now, &mut self.observer).map(|()| true),
+                Phase::Replaying(_) => {
+                    owned.replay(&mut self.log, &mut self.engine, self.options.batch, now, &mut self.observer)
+                }
+            };
+            busy |= outcome?;
+        }
+        Ok(busy)
+    }
+
+    /// Transactions over what the live partitions have to say: one for all of them, and one for each giant.
+    fn answer(&mut self) -> Result<bool, Error> {
+        let now = (self.parts.clock)();
+        let (ready, giants) = self.prepare(now)?;
+        if !ready.is_empty() {
+            self.transact(&ready)?;
+        }
+        for giant in &giants {
+            self.transact(std::slice::from_ref(giant))?;
+        }
+        Ok(!ready.is_empty() || !giants.is_empty())
+    }
+
+    /// Prepares the live partitions until the rows fill the bound; whoever had no turn is first next time.
+    fn prepare(&mut self, now: Millis) -> Result<(Vec<usize>, Vec<usize>), Error> {
+        let (mut ready, mut giants) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        self.full = false;
+        let first = self.prepared_last.min(self.owned.len());
+        self.owned.rotate_left(first);
+        self.prepared_last = 0;
+        for (index, owned) in self.owned.iter_mut().enumerate() {
+            if !matches!(owned.phase, Phase::Live) {
+                continue;
+            }
+            if bytes > self.engine.rows_bytes {
+                self.full = true;
+                self.prepared_last = index;
+                break;
+            }
+            let (log, engine, observer) = (&mut self.log, &mut self.engine, &mut self.observer);
+            let prepared = owned.prepare_live(log, engine, self.options.batch, now, observer)?;
+            if prepared {
+                bytes += owned.prepared.rows.bytes();
+                self.full |= owned.prepared.taken >= self.options.batch.records / 2;
+            }
+            match prepared {
+                true if owned.prepared.giant => giants.push(index),
+                true => ready.push(index),
+                false if owned.needs_keepalive(now, self.options.offsets_keepalive) => ready.push(index),
+                false => {}
+            }
+        }
+        Ok((ready, giants))
+    }
+
+    fn transact(&mut self, which: &[usize]) -> Result<(), Error> {
+        self.began_at = (self.parts.clock)();
+        if self.engine.planted.is(Bug::WriteBeforeCommit) {
+            self.write(which, &topics::Receipt::default())?;
+        }
+        self.observer.tick(true);
+        let outcome = self.send(which);
+        self.observer.tick(false);
+        match outcome {
+            Ok((receipt, records)) => {
+                let took = (self.parts.clock)() - self.began_at;
+                self.observer.notice(Moment::Committed { took, records });
+                self.write(which, &receipt)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins, produces and commits, back to back.
+    fn send(&mut self, which: &[usize]) -> Result<(topics::Receipt, u64), topics::Error> {
+        let mut offsets = Vec::with_capacity(which.len());
+        for index in which {
+            offsets.extend(self.owned.get(*index).map(|owned| owned.offsets(&self.engine)));
+        }
+        let Some(first) = offsets.pop() else {
+            return Ok((topics::Receipt::default(), 0));
+        };
+        self.log.begin()?;
+        let mut records = 0;
+        for index in which {
+            let Some(owned) = self.owned.get_mut(*index) else {
+                continue;
+            };
+            match owned.produce(&mut self.log, &self.engine, self.options.dead_letter_bytes) {
+                Ok(produced) => records += produced,
+                Err(error) => {
+                    // A transaction that cannot be given up is one that must be settled.
+                    self.log.abort().map_err(|abort| match abort {
+                        topics::Error::Fatal(_) => abort,
+                        other => topics::Error::Unknown(other.to_string()),
+                    })?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok((self.log.commit(&Offsets::new(first, offsets))?, records))
+    }
+
+    fn write(&mut self, which: &[usize], receipt: &topics::Receipt) -> Result<(), Error> {
+        let now = (self.parts.clock)();
+        for index in which {
+            let Some(owned) = self.owned.get_mut(*index) else {
+                continue;
+            };
+            let next = receipt.dead_letters_next.iter().find(|(partition, _)| *partition == owned.number);
+            owned.committed(next.map(|(_, next)| *next), now);
+            if owned.prepared.taken > 0 {
+                owned.write(&self.log, false, &mut self.observer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles what an earlier transaction left open; nothing else happens before.
+    fn settle(&mut self) -> Result<(), Error> {
+        if self.unsettled {
+            self.log.recover()?;
+            self.unsettled = false;
+        }
+        Ok(())
+    }
+
+    /// Bounds the tail that would have to be read again.
+    fn keep(&mut self) -> Result<(), Error> {
+        let now = (self.parts.clock)();
+        for owned in &self.owned {
+            owned.flush_if_older(now, self.options.flush_interval, &mut self.observer)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! The binary as its user meets it: exit codes, messages, and the demo from start to verification.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tributary::codec::json;
+use tributary::core::Rules;
+use tributary::replay;
+use tributary::topics::embedded::{Broker, Place, Settings, Topic};
+use tributary::topics::{Offsets, Outgoing, PartitionOffsets, TopicLog};
+
+fn tributary(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+    command.args(arguments).env_remove("TRIBUTARY_CONFIG").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = tributary(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[test]
+fn usage_is_2_and_help_is_0() {
+    assert_eq!(run(&["--version"]).0, 0);
+    assert_eq!(run(&["nonsense"]).0, 2);
+    assert_eq!(run(&["replay"]).0, 2);
+    let (code, help, _) = run(&["verify", "--help"]);
+    assert!(code == 0 && help.contains("Example: tributary verify"), "{help}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_3_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tributary.toml");
+    let path = file.to_str().unwrap();
+    let (code, _, message) = run(&["run", "--config", path]);
+    assert!(code == 3 && message.contains(path) && message.contains("--config"), "{message}");
+    std::fs::write(&file, "[kafka]\nbroker = \"a:1\"\n").unwrap();
+    let (code, _, message) = run(&["check", "--config", path]);
+    assert!(code == 3 && message.contains("did you mean kafka.brokers?"), "{message}");
+    std::fs::write(&file, "").unwrap();
+    let (code, _, message) = run(&["run", "--config", path]);
+    assert!(code == 3 && message.contains("log.kind = \"embedded\""), "{message}");
+}
+
+#[test]
+fn keys_need_a_running_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, message) = run(&["keys", "list", "--data-dir", folder.path().to_str().unwrap()]);
+    assert!(code == 1 && message.contains("no running instance answers"), "{message}");
+}
+
+#[test]
+fn a_replay_that_set_lines_aside_is_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let touchpoints =
+        file("t", "{\"event_id\":\"t\",\"user_id\":\"u\",\"occurred_at\":1700000000000,\"channel\":\"email\"}\n");
+    let good = "{\"event_id\":\"c\",\"user_id\":\"u\",\"occurred_at\":1700000100000}\n";
+    let conversions = file("c", good);
+    let (code, rows, _) = run(&["replay", "--touchpoints", &touchpoints, "--conversions", &conversions]);
+    assert_eq!((code, rows.lines().count()), (0, 6), "{rows}");
+    assert!(rows.starts_with("{\"row_id\":\"c|first_touch|t\","), "{rows}");
+    let conversions = file("c", &format!("{good}not json\n"));
+    let (code, again, message) = run(&["replay", "--touchpoints", &touchpoints, "--conversions", &conversions]);
+    assert_eq!((code, again), (4, rows));
+    assert!(message.contains(":2"), "the line is named: {message}");
+}
+
+/// A demo that runs; killed if a test ends early.
+struct Demo {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Demo {
+    fn start(folder: &Path) -> Self {
+        let mut command =
+            tributary(&["demo", "--plain", "--rate", "1000", "--users", "200", "--listen", "127.0.0.1:0"]);
+        let mut child = command.arg("--data-dir").arg(folder).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// The next line that contains `part`.
+    fn line(&mut self, part: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the demo ended without {part:?}");
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// Stops it as Ctrl-C does.
+    fn stop(mut self) -> String {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{rest}");
+        rest
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn config(folder: &Path) -> PathBuf {
+    let file = folder.join("tributary.toml");
+    std::fs::write(&file, format!("[log]\nkind = \"embedded\"\n[engine]\ndata_dir = {folder:?}\n")).unwrap();
+    file
+}
+
+/// What the `curl` line asks, asked without curl.
+fn ask(curl: &str) -> String {
+    let header = curl.split('\'').nth(1).unwrap();
+    let url = curl.split('\'').nth(3).unwrap().strip_prefix("http://").unwrap();
+    let (host, path) = url.split_at(url.find('/').unwrap());
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n{header}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn broker(folder: &Path) -> std::sync::Arc<Broker> {
+    Broker::open(&Place::Folder(folder.join("log")), &Settings::new(NonZeroU32::new(4).unwrap())).unwrap()
+}
+
+/// Rows by their id.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What the log says, and what one batch pass over its inputs says.
+fn streamed_and_batch(broker: &Broker) -> (Rows, Rows) {
+    let (mut touchpoints, mut conversions, mut streamed) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for partition in 0..4 {
+        touchpoints.extend(broker.read(Topic::Touchpoints, partition, 0, usize::MAX).unwrap());
+        conversions.extend(broker.read(Topic::Conversions, partition, 0, usize::MAX).unwrap());
+        for row in broker.compacted(Topic::Attributions, partition).unwrap() {
+            streamed.insert(row.key.unwrap(), row.value.unwrap());
+        }
+    }
+    let value = |record: &tributary::topics::embedded::OwnedRecord| record.value.clone().unwrap();
+    let (touchpoints, conversions): (Vec<_>, Vec<_>) =
+        (touchpoints.iter().map(value).collect(), conversions.iter().map(value).collect());
+    let touchpoints: Vec<_> = touchpoints.iter().map(|bytes| json::touchpoint(bytes).unwrap()).collect();
+    let conversions: Vec<_> = conversions.iter().map(|bytes| json::conversion(bytes).unwrap()).collect();
+    let rows = replay::rows_of(
+        touchpoints.iter().map(|draft| draft.check().unwrap()),
+        conversions.iter().map(|draft| draft.check().unwrap()),
+        &Rules::default(),
+    );
+    (streamed, rows.into_iter().collect())
+}
+
+#[test]
+fn a_demo_runs_answers_stops_goes_on_and_equals_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let config = config(data);
+
+    let mut demo = Demo::start(data);
+    let curl = demo.line("curl");
+    demo.line(" conversions=");
+    the_pasted_line_works(&curl);
+    one_instance_a_folder(&config);
+    keys_are_made_and_listed(data);
+    rows_come_as_lines(data);
+    assert!(demo.stop().contains("Stopped."));
+    let before: i64 = broker(data).ends(Topic::Touchpoints).iter().sum();
+    assert!(before > 1_000, "{before}");
+
+    let mut demo = Demo::start(data);
+    demo.line(" conversions=");
+    demo.stop();
+    {
+        let broker = broker(data);
+        assert!(broker.ends(Topic::Touchpoints).iter().sum::<i64>() > before, "it went on");
+        let (streamed, batch) = streamed_and_batch(&broker);
+        assert!(batch.len() > 200, "{}", batch.len());
+        assert!(streamed == batch, "{} rows streamed, {} by the batch", streamed.len(), batch.len());
+        spoil(&broker);
+    }
+    verify_finds_and_repairs(&config);
+}
+
+fn the_pasted_line_works(curl: &str) {
+    let until = Instant::now() + Duration::from_secs(20);
+    let report = loop {
+        let answer = ask(curl);
+        if answer.contains("email") || Instant::now() > until {
+            break answer;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(report.starts_with("HTTP/1.1 200") && report.contains("email"), "{report}");
+}
+
+fn one_instance_a_folder(config: &Path) {
+    let (code, _, message) = run(&["run", "--config", config.to_str().unwrap()]);
+    assert!(code == 6 && message.contains("another"), "{code} {message}");
+}
+
+fn keys_are_made_and_listed(data: &Path) {
+    let (code, key, _) = run(&["keys", "create", "--role", "viewer", "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 0 && key.starts_with("trb_live_"), "{key}");
+    let (code, list, _) = run(&["keys", "list", "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 0 && list.contains("viewer") && list.contains("demo"), "{list}");
+}
+
+fn rows_come_as_lines(data: &Path) {
+    let mut tail = tributary(&["tail", "--from", "beginning", "--data-dir", data.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let rows: Vec<String> = BufReader::new(tail.stdout.take().unwrap()).lines().take(50).map(Result::unwrap).collect();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert_eq!(rows.len(), 50);
+    for row in &rows {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        assert!(row["row_id"].is_string(), "{row}");
+    }
+}
+
+fn verify_finds_and_repairs(config: &Path) {
+    let verify = |more: &[&str]| run(&[&["verify", "--config", config.to_str().unwrap()], more].concat());
+    let (code, found, summary) = verify(&[]);
+    assert_eq!(code, 4, "{summary}");
+    assert_eq!(found, "partition 1 extra no-conversion|linear|\n");
+    assert_eq!(verify(&["--repair"]).0, 4);
+    let (code, found, summary) = verify(&[]);
+    assert!(code == 0 && found.is_empty() && summary.contains(" 0 differences"), "{found}{summary}");
+}
+
+/// Writes a row that no state answers.
+fn spoil(broker: &std::sync::Arc<Broker>) {
+    let mut member = broker.join("spoiler");
+    broker.spread().unwrap();
+    assert_eq!(member.poll(Duration::ZERO).unwrap().len(), 4);
+    let committed = member.committed(1).unwrap();
+    let (touchpoints, conversions) = (committed.touchpoints.unwrap(), committed.conversions.unwrap());
+    member.begin().unwrap();
+    let (output, key) = (tributary::topics::Output::Attributions, b"no-conversion|linear|".as_slice());
+    member.produce(Outgoing { output, partition: 1, key: Some(key), value: Some(b"{}"), headers: &[] }).unwrap();
+    let next = tributary::topics::PerInput { touchpoints: touchpoints.next, conversions: conversions.next };
+    let offsets = PartitionOffsets { partition: 1, next, metadata: touchpoints.metadata };
+    member.commit(&Offsets::new(offsets, Vec::new())).unwrap();
+}

@@ -1,0 +1,194 @@
+//! The observer of a worker: notes what came about, and lets the process die between the engine's own steps.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tributary::store;
+use tributary::stream::{BatchReport, Moment, Observer};
+use tributary::topics::{Error, Input, PerInput};
+
+use crate::events::Meaning;
+use crate::situations::Situation;
+use crate::stage::{Scene, Who, applied};
+
+/// What a dying process unwinds with.
+pub struct Death;
+
+/// What a worker's log, its observer and the world know of it together.
+#[derive(Debug, Default)]
+pub struct Life {
+    /// Whether its process has died.
+    pub dead: Cell<bool>,
+    /// The partition whose giant is prepared.
+    pub giant: Cell<Option<u32>>,
+    /// Partitions of the last commit that have yet to be written.
+    pub unwritten: Cell<usize>,
+    /// Partitions whose flush began in this turn.
+    pub flushed: RefCell<Vec<u32>>,
+    /// Partitions that went live in this turn.
+    pub went_live: RefCell<Vec<u32>>,
+    /// How many records a partition has read and not used.
+    pub read: RefCell<BTreeMap<u32, usize>>,
+}
+
+#[derive(Default)]
+struct Replay {
+    records: PerInput<u64>,
+    batches: u64,
+    skips: bool,
+    skips_panic: bool,
+}
+
+/// The observer of one worker.
+pub struct Watcher {
+    scene: Scene,
+    who: Who,
+    partitions: Arc<store::Partitions>,
+    life: Rc<Life>,
+    replays: BTreeMap<u32, Replay>,
+}
+
+impl Watcher {
+    /// The observer of `who`.
+    pub fn new(scene: Scene, who: Who, partitions: Arc<store::Partitions>, life: Rc<Life>) -> Self {
+        Self { scene, who, partitions, life, replays: BTreeMap::new() }
+    }
+
+    fn meet(&self, situation: Situation) {
+        self.scene.borrow_mut().meet(situation);
+    }
+
+    fn say(&self, what: String) {
+        self.scene.borrow_mut().say(self.who, what);
+    }
+
+    fn may_die(&self, situation: Situation) {
+        if self.scene.borrow_mut().strikes(|faults| faults.crash * 2) {
+            self.meet(situation);
+            self.say(format!("dies: {}", situation.text()));
+            self.life.dead.set(true);
+            resume_unwind(Box::new(Death));
+        }
+    }
+
+    fn replay_starts(&mut self, partition: u32, left: u64) {
+        let applied = self.partitions.get(partition).and_then(|open| applied(&open));
+        let mut stage = self.scene.borrow_mut();
+        let stage = &mut *stage;
+        stage.say(self.who, format!("p{partition}: {left} to replay, applied {applied:?}"));
+        let mut replay = Replay::default();
+        if left > 0 {
+            let book = stage.ledger.book(partition);
+            let other = stage.last_owner[partition as usize] != Some(self.who.0);
+            let lost = stage.lost_disk[self.who.0];
+            for input in Input::ALL {
+                let from = applied.map_or(0, |applied| *applied.get(input));
+                for offset in from..*book.committed.get(input) {
+                    replay.skips |= book.is_aside(input, offset);
+                    replay.skips_panic |= book.written.get(input)[offset as usize].meaning == Meaning::Bad("panic");
+                }
+            }
+            let met = [
+                (Situation::DiskLost, applied.is_none() && lost),
+                (Situation::EmptyFolder, applied.is_none() && other && !lost),
+                (Situation::OlderFolder, applied.is_some() && other),
+                (Situation::ReadAfterTrim, stage.trimmed[partition as usize]),
+            ];
+            met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| stage.met.meet(situation));
+        }
+        self.replays.insert(partition, replay);
+    }
+
+    fn live(&mut self, partition: u32, replayed: u64) {
+        self.say(format!("p{partition}: live, {replayed} replayed"));
+        self.life.went_live.borrow_mut().push(partition);
+        let Some(replay) = self.replays.remove(&partition) else {
+            return;
+        };
+        let met = [
+            (Situation::ReplayOfBoth, replay.records.touchpoints > 0 && replay.records.conversions > 0),
+            (Situation::ReplayInSteps, replay.batches > 1),
+            (Situation::ReplaySkips, replay.skips),
+            (Situation::PanicReplayed, replay.skips_panic),
+        ];
+        met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| self.meet(situation));
+    }
+
+    fn batch(&mut self, report: &BatchReport) {
+        let records = report.records.touchpoints + report.records.conversions;
+        let line = format!(
+            "p{}: {} {records} records, applied [{} {}]",
+            report.partition,
+            if report.suppressed { "replays" } else { "writes" },
+            report.applied.touchpoints,
+            report.applied.conversions
+        );
+        self.say(line);
+        let read = self.life.read.borrow_mut().remove(&report.partition).unwrap_or(0);
+        let left = read.saturating_sub(records as usize);
+        self.life.read.borrow_mut().insert(report.partition, left);
+        if report.suppressed {
+            if let Some(replay) = self.replays.get_mut(&report.partition) {
+                replay.batches += 1;
+                replay.records.touchpoints += report.records.touchpoints;
+                replay.records.conversions += report.records.conversions;
+            }
+            self.may_die(Situation::CrashInReplay);
+            return;
+        }
+        let most = self.scene.borrow().plan.batch.records;
+        let counts = report.counts;
+        let met = [
+            (Situation::Halved, records as usize + 1 < read.min(most)),
+            (Situation::AdjustedBefore, counts.waiting < 0),
+            (Situation::ConflictingTouchpoint, counts.conflicting_touchpoints > 0),
+            (Situation::ConflictingConversion, counts.conflicting_conversions > 0),
+            (Situation::ConflictingAdjustment, counts.conflicting_adjustments > 0),
+            (Situation::Duplicate, counts.duplicates > 0),
+            (Situation::Late, counts.late > 0 && counts.upserts > 0 && report.records.conversions == 0),
+            (Situation::Misplaced, report.misplaced > 0),
+        ];
+        met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| self.meet(situation));
+        let unwritten = self.life.unwritten.get().saturating_sub(1);
+        self.life.unwritten.set(unwritten);
+        self.may_die(if unwritten > 0 { Situation::CrashBetweenWrites } else { Situation::CrashAfterWrite });
+    }
+}
+
+impl Observer for Watcher {
+    fn notice(&mut self, moment: Moment<'_>) {
+        match moment {
+            Moment::Gained { partition } => self.say(format!("p{partition}: gained")),
+            Moment::Lost { partition } => {
+                self.say(format!("p{partition}: lost"));
+                if self.replays.remove(&partition).is_some() {
+                    self.meet(Situation::MovedInReplay);
+                }
+            }
+            Moment::ReplayStarted { partition, left } => self.replay_starts(partition, left),
+            Moment::Live { partition, replayed } => self.live(partition, replayed),
+            Moment::Batch(report) => self.batch(report),
+            Moment::Panicked { partition, records } => {
+                self.say(format!("p{partition}: a panic among {records}"));
+                if records > 1 {
+                    self.meet(Situation::Panicked);
+                }
+            }
+            Moment::Giant { partition } => self.life.giant.set(Some(partition)),
+            Moment::Failed(Error::Unreachable(_)) => {}
+            Moment::Failed(error) => self.say(format!("takes again: {error}")),
+            Moment::Flushed { partition } => {
+                self.life.flushed.borrow_mut().push(partition);
+                self.meet(Situation::FlushedByAge);
+            }
+            Moment::RegistryUnreachable { .. } => self.meet(Situation::RegistryUnreachable),
+            Moment::Refused { partition, refusal } => self.say(format!("p{partition}: refused: {refusal}")),
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, _in_log_call: bool) {}
+}
