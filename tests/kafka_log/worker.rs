@@ -132,10 +132,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Reads what there is and answers it, one transaction a partition.
+    /// Reads what there is and answers it, one transaction a partition; what was aborted is read again.
     pub fn step(&mut self) -> Result<(), Error> {
         self.take(Duration::from_millis(20));
-        self.answer_some(LIMIT.records)
+        match self.answer_some(LIMIT.records) {
+            Err(Error::Aborted(_)) => {
+                self.next.iter().try_for_each(|(partition, next)| self.log.seek(*partition, *next))
+            }
+            done => done,
+        }
     }
 
     /// As [`Self::step`] without a poll, with at most so many records of an input in a transaction.

@@ -109,7 +109,6 @@ impl Producers {
         self.dead_letters.clear();
         let slot = if self.turn { &mut self.second } else { &mut self.first };
         if slot.broke() || slot.renew {
-            tracing::info!(id = slot.id, "new transactional producer");
             self.renewals += 1;
             slot.start(&self.settings, &self.reach)?;
         }
@@ -229,11 +228,10 @@ impl Producers {
                 Ok(()) => break,
                 Err(error) if judge(&error) == Verdict::Again && !left.is_zero() => pause(),
                 Err(error) => {
-                    // The next producer of this id aborts it as it starts. (An abort without a limit may never return: seen
-                    // after a broker was killed under a transaction.)
+                    // (An abort without a limit may never return: seen after a broker was killed under a transaction.)
                     tracing::warn!(%error, "abort failed: new producer");
-                    self.slot().renew = true;
-                    break;
+                    self.open = false;
+                    return self.replace();
                 }
             }
         }
@@ -247,19 +245,29 @@ impl Producers {
     }
 
     fn give_up(&mut self, verdict: Verdict, why: String) -> Error {
-        if matches!(verdict, Verdict::Superseded | Verdict::Broken) {
-            self.slot().renew = true;
-            self.open = false;
-        } else if let Err(error) = self.abort() {
-            return error;
-        }
         if let Some(error) = self.superseded(verdict, &why) {
+            self.open = false;
             return error;
         }
-        match verdict {
-            Verdict::Zombie => Error::Fenced(why),
-            _ => Error::Aborted(why),
+        let broken = matches!(verdict, Verdict::Superseded | Verdict::Broken);
+        self.open &= !broken;
+        let dropped = if broken { self.replace() } else { self.abort() };
+        match (dropped, verdict) {
+            (Err(error), _) => error,
+            (Ok(()), Verdict::Zombie) => Error::Fenced(why),
+            (Ok(()), _) => Error::Aborted(why),
         }
+    }
+
+    /// A new producer with the current one's id, now: as it starts it aborts what is open under that id, and until then the
+    /// broker tells nobody what is committed. [`Error::Unknown`], so that it is settled later, if it cannot start now.
+    fn replace(&mut self) -> Result<(), Error> {
+        self.renewals += 1;
+        let slot = if self.turn { &mut self.second } else { &mut self.first };
+        slot.start(&self.settings, &self.reach).map_err(|error| match error {
+            Error::Fatal(_) => error,
+            other => Error::Unknown(other.to_string()),
+        })
     }
 
     /// Counts how often another producer took the id. A transaction that timed out on the broker looks the same, so it is

@@ -104,6 +104,7 @@ impl Slot {
 
     /// A fresh producer with this id. Settles whatever an earlier life of the id left open.
     pub(super) fn start(&mut self, settings: &Settings, reach: &Reach) -> Result<(), Error> {
+        tracing::info!(id = self.id, "new transactional producer");
         self.client = None; // the old one goes first
         self.renew = true;
         let client: Client = settings
@@ -159,9 +160,11 @@ pub(super) enum Verdict {
     Broken,
 }
 
+/// A generation that is not the group's any more is no zombie's: the group moved on between the asking for it and the commit,
+/// and takes nothing from a member that has not agreed. One that was put out is not known by its member id.
 pub(super) fn judge(error: &KafkaError) -> Verdict {
     match errors::code(error) {
-        Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId => return Verdict::Zombie,
+        Code::UnknownMemberId | Code::FencedInstanceId => return Verdict::Zombie,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => return Verdict::Superseded,
         _ => {}
     }
