@@ -58,6 +58,7 @@ impl Planted {
 
 /// Panics over a record whose event_id asks for it at this step; only in builds with the feature.
 #[cfg(feature = "planted")]
+#[allow(clippy::panic)] // that is what it is for
 pub fn trip(event_id: &str, step: &str) {
     if event_id.strip_prefix("panic: ") == Some(step) {
         std::panic::panic_any("planted panic");

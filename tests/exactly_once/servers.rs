@@ -23,18 +23,7 @@ impl Registry {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("registry-{}", id()));
         drop(std::fs::remove_dir_all(&dir)); // of an earlier process with the same number
         let owner = id().to_string();
-        let url = script(
-            "registry.sh",
-            &[
-                "start",
-                "--dir",
-                dir.to_str().unwrap(),
-                "--port",
-                "0",
-                "--owner",
-                &owner,
-            ],
-        );
+        let url = script("registry.sh", &["start", "--dir", dir.to_str().unwrap(), "--port", "0", "--owner", &owner]);
         Self { dir, url }
     }
 }
@@ -42,12 +31,7 @@ impl Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/local/registry.sh");
-        drop(
-            std::process::Command::new(script)
-                .args(["kill9", "--dir"])
-                .arg(&self.dir)
-                .output(),
-        );
+        drop(std::process::Command::new(script).args(["kill9", "--dir"]).arg(&self.dir).output());
         drop(std::fs::remove_dir_all(&self.dir));
     }
 }
@@ -76,11 +60,7 @@ pub fn get(port: u16, path: &str) -> Option<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, limit).ok()?;
     stream.set_read_timeout(Some(limit)).ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
