@@ -101,6 +101,7 @@ pub fn lines(
     lines
 }
 
+#[allow(clippy::too_many_lines)] // one definition after another, as the contract has them
 fn conversion_lines(
     conversion: &Conversion<'_>,
     touchpoints: &[Touchpoint<'_>],
@@ -201,7 +202,7 @@ fn fractions(model: Model, path: &[&Touchpoint<'_>], rules: &Rules) -> Vec<(i128
         Model::LastTouch => all_to(n - 1),
         Model::LastNonDirectTouch => {
             let direct = |t: &Touchpoint<'_>| t.channel.map(str::to_ascii_lowercase) == Some("direct".into());
-            all_to((0..n).filter(|i| !direct(path[*i])).next_back().unwrap_or(n - 1))
+            all_to((0..n).rfind(|i| !direct(path[*i])).unwrap_or(n - 1))
         }
         Model::Linear => vec![(1, n as i128); n],
         Model::PositionBased if n <= 2 => vec![(1, n as i128); n],

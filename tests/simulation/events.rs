@@ -146,7 +146,7 @@ impl Producers {
     pub fn new(plan: &Plan) -> Self {
         let names = ["u1", "u|2", "ü3", "user 4", "\\u0035", "u6"];
         let mut users: Vec<String> = names.iter().take(plan.users).map(|name| (*name).to_owned()).collect();
-        if plan.seed % 5 == 0 {
+        if plan.seed.is_multiple_of(5) {
             users[0] = "x".repeat(128);
         }
         let step = (plan.rules.lookback_ms() / 4).max(1);

@@ -84,7 +84,7 @@ fn root() -> &'static Path {
 }
 
 /// Runs a script and returns what it printed. A test without its broker fails with the script's own words.
-fn script(name: &str, arguments: &[&str]) -> String {
+pub fn script(name: &str, arguments: &[&str]) -> String {
     let path = root().join("deploy/local").join(name);
     let output =
         Command::new(&path).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
