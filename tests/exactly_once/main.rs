@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../support/broker.rs"]
+#[allow(dead_code, reason = "the tests of the log need more of it")]
 mod broker;
 #[path = "../simulation/dice.rs"]
 #[allow(dead_code, reason = "the simulation's chance, of which this needs less")]
