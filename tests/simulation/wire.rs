@@ -86,7 +86,7 @@ fn time(dice: &mut Dice, at: Millis) -> String {
     let offset = *dice.pick(&[0, 7_200, -19_800]);
     let zone = chrono::FixedOffset::east_opt(offset).unwrap();
     let moment = chrono::DateTime::from_timestamp_millis(at).unwrap().with_timezone(&zone);
-    let format: &str = dice.pick(&["%Y-%m-%dT%H:%M:%S%.3f%:z", "%Y-%m-%dT%H:%M:%S%.3f999%:z"]);
+    let format = *dice.pick(&["%Y-%m-%dT%H:%M:%S%.3f%:z", "%Y-%m-%dT%H:%M:%S%.3f999%:z"]);
     format!("\"{}\"", moment.format(format))
 }
 
