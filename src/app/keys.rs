@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::log::AGAIN;
 use super::{Error, clock};
 use crate::access::{Admin, ControlLog, Created, Keys, Pepper, Peppers, Role};
 use crate::config::Config;
@@ -20,10 +21,21 @@ pub fn peppers(config: &Config) -> Result<Peppers, Error> {
 }
 
 /// The directory of keys, loaded from the control topic, and where following it goes on.
-pub fn load(config: &Config, control: &dyn ControlLog) -> Result<(Arc<Keys>, i64), Error> {
+///
+/// The topics were looked at before: a control topic that cannot be read now is one whose broker is away for a moment. It
+/// is asked again for as long as `go_on` says so.
+pub fn load(config: &Config, control: &dyn ControlLog, go_on: &dyn Fn() -> bool) -> Result<(Arc<Keys>, i64), Error> {
     let keys = Arc::new(Keys::new(peppers(config)?));
-    let next = keys.load(control).map_err(|error| Error::Refused(error.to_string()))?;
-    Ok((keys, next))
+    loop {
+        match keys.load(control) {
+            Ok(next) => return Ok((keys, next)),
+            Err(crate::access::Error::Control(reason)) if go_on() => {
+                tracing::warn!(reason, "control topic not readable, waiting");
+                std::thread::sleep(AGAIN);
+            }
+            Err(error) => return Err(Error::Refused(error.to_string())),
+        }
+    }
 }
 
 /// A fresh key with this note; those of the same note that were made before are revoked, for nobody knows them any more.

@@ -16,7 +16,7 @@ use crate::topics::embedded::{Broker, Place};
 use crate::topics::{self, kafka};
 
 /// Between two attempts to reach a broker.
-const AGAIN: Duration = Duration::from_secs(1);
+pub const AGAIN: Duration = Duration::from_secs(1);
 
 /// The log.
 pub enum Log {

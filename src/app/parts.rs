@@ -46,7 +46,7 @@ impl Common<'_> {
         let _context = self.runtime.enter();
         let server = socket::Server::bind(&self.config.engine.data_dir).map_err(|e| Error::State(e.to_string()))?;
         let control = log.control()?;
-        let (keys, next) = keys::load(self.config, &*control)?;
+        let (keys, next) = keys::load(self.config, &*control, &|| !self.stop.is_cancelled())?;
         let admin = Admin::new(Arc::clone(&keys), Arc::clone(&control));
         let stop = Arc::new(AtomicBool::new(false));
         keys.follow(control, next, Arc::clone(&stop)).map_err(|error| Error::Failed(error.to_string()))?;

@@ -28,7 +28,7 @@ fn the_way_out() {
 
     let (code, said) = stage.run(Variant { lookback: "3d", ..usual }).ended(SETTLE);
     assert_eq!(code, Some(6), "{said}");
-    for word in ["other rules", "new group_id", "data_dir", "attributions topic"] {
+    for word in ["other rules", "new kafka.group_id", "engine.data_dir", "topics.attributions"] {
         assert!(said.contains(word), "the refusal does not speak of {word}:\n{said}");
     }
     same_rows(&stage.read_rows("attributions").0, &old);
