@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test verify fmt clippy deny doc simulate run-kafka stop-kafka
+.PHONY: help demo test verify fmt clippy deny doc simulate bench run-kafka stop-kafka
 
 # rustup's folder, for shells that have not read its profile.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -51,6 +51,11 @@ doc:
 simulate: ## any number of seeded crash schedules on the embedded log (SEEDS=100000, or SEEDS=from..to)
 	@deploy/local/setup.sh
 	@export TRIBUTARY_SEEDS=$(or $(SEEDS),100000); $(cargo) test --locked --test simulation -- --nocapture $(ARGS)
+
+bench: ## rates, CPU, latency and memory beside what librdkafka alone can do (EVENTS=n ROUNDS=n WORKERS=n)
+	@deploy/local/setup.sh test
+	@deploy/local/fetch.sh kafka registry
+	@$(cargo) bench --locked --bench speed
 
 run-kafka: ## a broker at 127.0.0.1:9092 and a registry at port 8081, to try `tributary run` on
 	@deploy/local/setup.sh test

@@ -46,6 +46,11 @@ impl Broker {
         &self.address
     }
 
+    /// The broker's process.
+    pub fn pid(&self) -> u32 {
+        std::fs::read_to_string(self.dir.join("pid")).unwrap().trim().parse().unwrap()
+    }
+
     /// The address it listens on itself, whatever it tells clients.
     pub fn listener(&self) -> String {
         let settings = std::fs::read_to_string(self.dir.join("server.properties")).unwrap();
