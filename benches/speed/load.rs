@@ -1,5 +1,5 @@
 //! The load: 100,000 users, a hundred of them far busier than most; 3 % conversions, some of them restated or retracted later;
-//! 1 % of the events come an hour late. The events of one load span 30 days and end now.
+//! 1 % of the events come an hour late. The events of one load span a day and end now.
 
 use std::num::NonZeroU32;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use crate::stage::{PARTITIONS, Schemas};
 /// How many users there are.
 pub const USERS: u64 = 100_000;
 const BUSY: u64 = 100;
-const SPAN_MS: i64 = 30 * 86_400_000;
+const SPAN_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
 const CHANNELS: [(u64, (&str, &str, &str)); 8] = [
@@ -57,7 +57,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// A load of which so many events span the 30 days.
+    /// A load of which so many events span the day.
     pub fn new(events: u64, schemas: Schemas) -> Self {
         Self {
             dice: Dice::new(events, 1),
@@ -70,7 +70,7 @@ impl Load {
         }
     }
 
-    /// The next event of the 30 days.
+    /// The next event of the day.
     pub fn next(&mut self) -> Event {
         let at = self.now + (self.number as i64 * self.step_us) / 1000;
         self.at(at)
@@ -81,7 +81,11 @@ impl Load {
         self.number += 1;
         let user = if self.dice.chance(10) { self.dice.below(BUSY) } else { self.dice.below(USERS) };
         let occurred_at = if self.dice.chance(10) { logged_at - HOUR_MS } else { logged_at };
-        if self.dice.chance(30) { self.conversion(user, occurred_at, logged_at) } else { self.touchpoint(user, occurred_at, logged_at) }
+        if self.dice.chance(30) {
+            self.conversion(user, occurred_at, logged_at)
+        } else {
+            self.touchpoint(user, occurred_at, logged_at)
+        }
     }
 
     fn touchpoint(&mut self, user: u64, occurred_at: i64, logged_at: i64) -> Event {

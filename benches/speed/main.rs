@@ -47,6 +47,8 @@ struct Options {
     rounds: usize,
     workers: usize,
     live: Duration,
+    /// Events a second of the live load; none: half of the job's rate.
+    live_rate: Option<u64>,
     replay_bytes: u64,
 }
 
@@ -57,6 +59,7 @@ impl Options {
             rounds: number("ROUNDS", 3) as usize,
             workers: number("WORKERS", 1) as usize,
             live: Duration::from_secs(number("LIVE_SECONDS", 15)),
+            live_rate: Some(number("LIVE_RATE", 0)).filter(|rate| *rate > 0),
             replay_bytes: number("REPLAY_MB", 100) * 1_000_000,
         }
     }
@@ -117,7 +120,8 @@ fn main() {
     let Finished { rate, mut job } = last;
     println!("{:<34} {:>9.1} bytes", "state, a touchpoint", job.state_bytes_after_restart(counts.touchpoints));
     println!("{:<34} {:>9.0} ms", "ready again after SIGKILL", job.kill_and_wait().as_secs_f64() * 1e3);
-    live::measure(&stage, &mut load, &job, rate / 2.0, options.live);
+    let live_rate = options.live_rate.map_or(rate / 2.0, |rate| rate as f64);
+    live::measure(&stage, &mut load, &job, live_rate, options.live);
     println!("{:<34} {:>9.0} MiB", "peak memory", job.peak_memory_mib());
     drop(job);
     files::measure(&stage, options.replay_bytes);

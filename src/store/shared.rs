@@ -13,6 +13,10 @@ use super::keys;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
+/// Where there is one level only, RocksDB rewrites every table alone, at once, to be rid of old versions of a few keys: half of
+/// all compaction. They go when tables are merged; this is how long it waits, in seconds.
+const NO_REWRITE: u32 = 30 * 86_400;
+
 /// What the state of all partitions of a process may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -128,12 +132,11 @@ impl Shared {
 
     /// The options of the partition in `dir`.
     pub(super) fn options(&self, dir: &Path) -> Result<Options, rocksdb::Error> {
-        // The one option that the binding has no setter for; it must come first, the text makes new options.
-        let mut options = if self.budget.lose_unflushed_on_close {
-            Options::default().get_options_from_string("avoid_flush_during_shutdown=true")?
-        } else {
-            Options::default()
-        };
+        // Options that the binding has no setter for; they must come first, the text makes new options.
+        let mut options = Options::default().get_options_from_string(&format!(
+            "bottommost_file_compaction_delay={NO_REWRITE};avoid_flush_during_shutdown={}",
+            self.budget.lose_unflushed_on_close
+        ))?;
         options.create_if_missing(true);
         options.set_env(&self.env);
         options.set_info_logger(logger(dir));

@@ -3,7 +3,7 @@
 //! - [`settings`](Settings): what it needs to know; the client configurations, and what in them cannot be overridden.
 //! - `consumer` and `group`: the member of the group. The lead topic is subscribed to, the other inputs are assigned by hand.
 //! - `queues`: the calls into librdkafka that rdkafka has no safe form of; the only `unsafe` here.
-//! - `producer` and `slot`: two transactional producers in turn, and what is known when something fails.
+//! - `producer`, `slot` and `polled`: two transactional producers in turn, and what is known when something fails.
 //! - `reader`: committed records outside the group, for dead letters, [`control`] and [`tail`].
 //! - `admin`, `finding` and [`topics`]: questions about topics and brokers; `topics create` and `topics check`.
 //!
@@ -16,6 +16,7 @@ pub mod control;
 mod errors;
 mod finding;
 mod group;
+mod polled;
 mod producer;
 mod queues;
 mod reach;

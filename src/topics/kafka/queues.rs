@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
 use super::super::Offset;
 
@@ -255,7 +255,7 @@ unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
 /// a good part of what producing a small record costs.
 pub(super) struct Topic<C: ProducerContext + 'static> {
     handle: NonNull<sys::rd_kafka_topic_t>,
-    _producer: ThreadedProducer<C>, // the last field: it goes last
+    _producer: Arc<BaseProducer<C>>, // the last field: it goes last
 }
 
 // SAFETY: librdkafka's topic handles may be used from any thread.
@@ -263,11 +263,11 @@ unsafe impl<C: ProducerContext> Send for Topic<C> {}
 
 impl<C: ProducerContext> Topic<C> {
     /// None if the name is no topic's.
-    pub(super) fn of(producer: &ThreadedProducer<C>, name: &str) -> Option<Self> {
+    pub(super) fn of(producer: &Arc<BaseProducer<C>>, name: &str) -> Option<Self> {
         let name = CString::new(name).ok()?;
         // SAFETY: the client is alive, the name terminated; without a configuration the client's own is taken.
         let handle = unsafe { sys::rd_kafka_topic_new(producer.client().native_ptr(), name.as_ptr(), ptr::null_mut()) };
-        Some(Self { handle: NonNull::new(handle)?, _producer: producer.clone() })
+        Some(Self { handle: NonNull::new(handle)?, _producer: Arc::clone(producer) })
     }
 
     /// Puts a record without headers into the producer's queue.

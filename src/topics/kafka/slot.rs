@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{DeliveryResult, Producer, ProducerContext};
 
 use super::super::{Error, Output};
 use super::errors;
+use super::polled::Polled;
 use super::queues::Topic;
 use super::reach::{self, Reach};
 use super::settings::{Names, Settings};
@@ -55,7 +56,7 @@ impl ProducerContext for Context {
     }
 }
 
-pub(super) type Client = ThreadedProducer<Context>;
+pub(super) type Client = Polled<Context>;
 
 /// The topics that a producer writes to.
 pub(super) struct Topics {
@@ -67,7 +68,8 @@ impl Topics {
     fn of(client: &Client, names: &Names) -> Result<Self, Error> {
         let topic = |output| {
             let name = names.output(output);
-            Topic::of(client, name).ok_or_else(|| Error::Fatal(format!("kafka producer: {name:?} is no topic's name")))
+            Topic::of(client.producer(), name)
+                .ok_or_else(|| Error::Fatal(format!("kafka producer: {name:?} is no topic's name")))
         };
         Ok(Self { attributions: topic(Output::Attributions)?, dead_letter: topic(Output::DeadLetter)? })
     }
@@ -107,9 +109,7 @@ impl Slot {
         tracing::info!(id = self.id, "new transactional producer");
         self.client = None; // the old one goes first
         self.renew = true;
-        let client: Client = settings
-            .producer(&self.id)
-            .create_with_context(Context::default())
+        let client = Client::create(&settings.producer(&self.id), Context::default())
             .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
         let deadline = Instant::now() + settings.timeouts.request;
         loop {
