@@ -13,6 +13,7 @@ mod ledger;
 mod log;
 mod plan;
 mod process;
+mod scenarios;
 mod situations;
 mod stage;
 mod trace;

@@ -71,6 +71,7 @@ situations! {
     FlushedByAge: "memory flushed because of its age",
     Trimmed: "input trimmed to what is durable",
     ReadAfterTrim: "a state that reads on in a trimmed log",
+    HeldBack: "an input held back while the other is far behind",
     Compacted: "an output compacted on the way",
     Panicked: "a record that panics, found among others",
     PanicReplayed: "a replay that skips a record that panicked",
