@@ -1,5 +1,7 @@
 //! A disk that fails under a worker.
 
+use std::cell::Cell;
+
 use super::*;
 
 fn events(scene: &Scene, numbers: std::ops::Range<i64>) {
@@ -31,7 +33,9 @@ fn a_write_that_fails_after_the_commit_ends_the_worker_and_is_replayed() {
     drop(state);
     events(&scene, 4..8);
     let before = scene.rows();
-    match worker.worker.run(|| false) {
+    let asked = Cell::new(0);
+    let stop = || asked.replace(asked.get() + 1) > 50; // were it to go on, it would not for ever
+    match worker.worker.run(stop) {
         Err(Error::Store(error)) => assert!(error.is_fatal(), "{error}"),
         other => panic!("it goes on: {other:?}"),
     }
