@@ -81,7 +81,11 @@ impl Load {
         self.number += 1;
         let user = if self.dice.chance(10) { self.dice.below(BUSY) } else { self.dice.below(USERS) };
         let occurred_at = if self.dice.chance(10) { logged_at - HOUR_MS } else { logged_at };
-        if self.dice.chance(30) { self.conversion(user, occurred_at, logged_at) } else { self.touchpoint(user, occurred_at, logged_at) }
+        if self.dice.chance(30) {
+            self.conversion(user, occurred_at, logged_at)
+        } else {
+            self.touchpoint(user, occurred_at, logged_at)
+        }
     }
 
     fn touchpoint(&mut self, user: u64, occurred_at: i64, logged_at: i64) -> Event {

@@ -232,7 +232,11 @@ impl Prepared {
             if rows.bytes() > bound { Err(apply::Error::TooLarge) } else { Ok(()) }
         });
         match outcome {
-            Ok(counts) => self.counts = counts,
+            Ok(counts) => {
+                #[cfg(feature = "planted")]
+                super::planted::trip_over(overlay, "producing"); // no giant, so there is nothing to wait for
+                self.counts = counts;
+            }
             Err(apply::Error::TooLarge) if self.taken > 1 => return Err(Trouble::Halve { panicked: false }),
             Err(apply::Error::TooLarge) => {
                 self.rows.clear();

@@ -220,6 +220,9 @@ impl Observer for Watcher {
                     self.meet(Situation::Panicked);
                 }
             }
+            Moment::SetAside { fault, .. } if fault.reason == "while its rows were produced" => {
+                self.meet(Situation::GiantPanicked);
+            }
             Moment::Giant { partition } => self.life.giant.set(Some(partition)),
             Moment::Failed(Error::Unreachable(_)) => {}
             Moment::Failed(error) => self.say(format!("takes again: {error}")),
