@@ -11,6 +11,7 @@
 //! | `decode` | bytes to events |
 //! | `overlay`, `apply`, `case`, `late` | what a batch changes: a pure function of the state before it |
 //! | `rows`, `dead_letter` | what goes out |
+//! | `panics` | too many records in a row that our code cannot bear |
 //! | `meta` | the state's own account, and what travels with committed offsets |
 //! | `observe` | the noteworthy moments, as values |
 //! | `planted` | bugs for tests to plant |
@@ -28,6 +29,7 @@ pub mod late;
 pub mod meta;
 pub mod observe;
 pub mod overlay;
+mod panics;
 mod partition;
 pub mod planted;
 pub mod prepare;

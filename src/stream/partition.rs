@@ -1,5 +1,6 @@
 //! One partition that this worker owns: taken, replayed, live.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use super::intake::Intake;
 use super::late::LateFilter;
 use super::meta::Meta;
 use super::observe::{BatchReport, Moment, Observer};
+use super::panics::Panics;
 use super::planted::Bug;
-use super::prepare::{Engine, Mode, Prepared, Skip, Source, Trouble};
+use super::prepare::{Engine, Mode, Place, Prepared, Produce, Skip, Source, Trouble};
 use super::taking::Refusal;
 use super::worker::Error;
 use crate::core::Millis;
@@ -57,8 +59,8 @@ pub struct Owned {
     pub(super) most: usize,
     /// When its offsets were last committed, on the worker's clock.
     pub(super) committed_at: Millis,
-    /// The conversions' offset that was committed last; only a planted bug asks.
-    pub(super) stale_conversions: Offset,
+    /// A record whose rows made our code panic when they were produced: it is set aside when it is met again.
+    poisoned: Option<Place>,
 }
 
 impl Owned {
@@ -82,7 +84,7 @@ impl Owned {
             prepared: Prepared::default(),
             most: usize::MAX,
             committed_at: 0,
-            stale_conversions: 0,
+            poisoned: None,
         })
     }
 
@@ -112,7 +114,8 @@ impl Owned {
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
         self.read(log, limit)?;
-        self.prepare(log, engine, limit, now, Mode::Live, observer)
+        let mode = Mode::Live { poisoned: self.poisoned };
+        self.prepare(log, engine, limit, now, mode, observer)
     }
 
     pub(super) fn read(&mut self, log: &mut impl TopicLog, limit: Limit) -> Result<(), Error> {
@@ -135,7 +138,7 @@ impl Owned {
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
         let partition = self.number;
-        let Self { store, intake, late, log: identity, prepared, most, .. } = self;
+        let Self { store, intake, late, log: identity, meta, prepared, most, .. } = self;
         *most = most.saturating_mul(2).clamp(1, limit.records);
         prepared.clear();
         let mut count = intake.pick(log, partition, *most, now);
@@ -150,6 +153,7 @@ impl Owned {
                     if prepared.giant {
                         observer.notice(Moment::Giant { partition });
                     }
+                    prepared.advance(meta, intake);
                     return Ok(prepared.taken > 0);
                 }
                 Err(Trouble::Halve { panicked }) => {
@@ -171,10 +175,10 @@ impl Owned {
 
     /// The offsets that a transaction over the prepared batch commits (those of now, when there is none).
     pub fn offsets(&self, engine: &Engine) -> PartitionOffsets {
-        let meta = self.prepared.advance(&self.meta, &self.intake);
+        let meta = self.prepared.meta.as_ref().unwrap_or(&self.meta);
         let mut next = meta.applied;
         if engine.planted.is(Bug::OffsetsLeftOut) {
-            next.conversions = self.stale_conversions;
+            next.conversions = self.meta.applied.conversions;
         }
         PartitionOffsets { partition: self.number, next, metadata: meta.stamp().encode() }
     }
@@ -188,14 +192,7 @@ impl Owned {
             log.produce(Outgoing { output: Output::Attributions, partition, key: Some(key), value, headers: &[] })
         };
         if self.prepared.giant {
-            let Self { store, intake, late, log: identity, prepared, .. } = &mut *self;
-            let view = store.view();
-            let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
-            let outcome = prepared.apply_giant(engine, &source, &mut |key, value| row(log, key, value));
-            outcome.map_err(|error| match error {
-                apply::Error::Log(error) => error,
-                other => topics::Error::Fatal(format!("partition {partition}: {other}")),
-            })?;
+            self.produce_giant(engine, &mut |key, value| row(log, key, value))?;
         }
         for (key, value) in self.prepared.rows.iter() {
             row(log, key, value)?;
@@ -209,10 +206,32 @@ impl Owned {
         Ok(produced)
     }
 
+    /// Produces a giant's rows as they are computed. After a panic the transaction must be dropped, with what it has of
+    /// them; the record is set aside when it is met again, or it would come back for ever.
+    fn produce_giant(&mut self, engine: &Engine, produce: &mut Produce<'_>) -> Result<(), topics::Error> {
+        let Self { number, store, intake, late, log: identity, prepared, poisoned, .. } = self;
+        let partition = *number;
+        let view = store.view();
+        let source = Source { intake, view: &view, late, partition, partitions: identity.partitions };
+        match catch_unwind(AssertUnwindSafe(|| prepared.apply_giant(engine, &source, produce))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(apply::Error::Log(error))) => Err(error),
+            Ok(Err(other)) => Err(topics::Error::Fatal(format!("partition {partition}: {other}"))),
+            Err(_) => {
+                let record = intake.picks().first().and_then(|pick| intake.record(*pick));
+                *poisoned = record.map(|record| (record.head.input, record.head.offset));
+                let place = poisoned.map_or_else(String::new, |(input, at)| format!("{} at offset {at}", input.name()));
+                Err(topics::Error::Aborted(format!("partition {partition}: a panic over the rows of {place}")))
+            }
+        }
+    }
+
     /// Writes the prepared batch, with the offsets it covers, and moves on. Called when its transaction has committed,
     /// or when it is a replay.
     pub fn write(&mut self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) -> Result<(), Error> {
-        let meta = self.prepared.advance(&self.meta, &self.intake);
+        let Some(meta) = self.prepared.account() else {
+            return Ok(()); // nothing is prepared
+        };
         self.prepared.batch.set_meta(&meta.encode());
         self.store.write(&mut self.prepared.batch)?;
         self.meta = meta;
@@ -221,6 +240,17 @@ impl Owned {
         self.intake.consume(self.prepared.taken);
         self.prepared.clear();
         Ok(())
+    }
+
+    /// Counts, of the prepared batch, how many records in a row made our code panic.
+    pub fn count_panics(&self, panics: &mut Panics) {
+        let mut dead = self.prepared.dead.iter().peekable();
+        for (index, pick) in self.intake.picks().iter().take(self.prepared.taken).enumerate() {
+            let fault = dead.next_if(|dead| dead.pick == index).map(|dead| &dead.fault);
+            if let Some(record) = self.intake.record(*pick) {
+                panics.count(self.number, (record.head.input, record.head.offset), fault);
+            }
+        }
     }
 
     fn report(&self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) {

@@ -14,7 +14,7 @@ pub enum Bug {
     SuppressionOff,
     /// Of two conflicting duplicates the later stands, not the greater.
     LastWriteWins,
-    /// The conversions' offset is left out of the transaction.
+    /// The conversions' offset that a transaction commits is the one of before it.
     OffsetsLeftOut,
 }
 
@@ -65,13 +65,13 @@ pub fn trip(event_id: &str, step: &str) {
     }
 }
 
-/// Panics over a batch with a record whose event_id asks for it when the batch is applied.
+/// Panics over a batch with a record whose event_id asks for it at this step.
 #[cfg(feature = "planted")]
-pub fn trip_applying(overlay: &Overlay) {
+pub fn trip_over(overlay: &Overlay, step: &str) {
     for staged in overlay.touchpoints() {
-        overlay.read_touchpoint(staged).into_iter().for_each(|touchpoint| trip(touchpoint.event_id, "applying"));
+        overlay.read_touchpoint(staged).into_iter().for_each(|touchpoint| trip(touchpoint.event_id, step));
     }
     for staged in overlay.conversions().iter().filter(|staged| !staged.adjusts) {
-        overlay.read_conversion(staged).into_iter().for_each(|conversion| trip(conversion.event_id, "applying"));
+        overlay.read_conversion(staged).into_iter().for_each(|conversion| trip(conversion.event_id, step));
     }
 }

@@ -18,6 +18,9 @@ use crate::core::{Fault, Millis, Rules, event};
 use crate::store::{self, Batch, View};
 use crate::topics::{Input, Offset, PerInput, Record, partitioner};
 
+/// The field that the fault of a record names which made our code panic.
+pub const PANIC: &str = "panic";
+
 /// What every batch of a worker needs.
 pub struct Engine {
     /// Bytes to events.
@@ -41,14 +44,20 @@ pub struct DeadLetter {
     pub fault: Fault,
 }
 
+/// Where a record of a partition lies.
+pub type Place = (Input, Offset);
+
 /// The records of a replay that are not to be used, because they were set aside when they were live.
-pub type Skip = HashSet<(Input, Offset)>;
+pub type Skip = HashSet<Place>;
 
 /// How a batch is treated.
 #[derive(Clone, Copy)]
 pub enum Mode<'a> {
     /// It is answered.
-    Live,
+    Live {
+        /// A record whose rows made our code panic when they were produced: it is not to be tried again.
+        poisoned: Option<Place>,
+    },
     /// It is applied again, its output suppressed, except for what was set aside.
     Replay(&'a Skip),
 }
@@ -75,6 +84,8 @@ pub struct Prepared {
     pub logged: Option<(Millis, Millis)>,
     /// Whether its rows did not fit and must be produced as they are computed; then it covers one record.
     pub giant: bool,
+    /// The state's account after it, but for what only [`Prepared::account`] adds.
+    pub meta: Option<Meta>,
 }
 
 /// Why a batch could not be prepared.
@@ -107,6 +118,7 @@ impl Prepared {
         self.misplaced = 0;
         self.logged = None;
         self.giant = false;
+        self.meta = None;
     }
 
     /// Prepares the first `count` picks of the intake.
@@ -142,8 +154,15 @@ impl Prepared {
             let Some(record) = source.intake.record(*pick) else {
                 break;
             };
-            let skipped = matches!(mode, Mode::Replay(skip) if skip.contains(&(record.head.input, record.head.offset)));
-            match if skipped { Ok(()) } else { self.stage_record(&mut engine.decoder, &record) } {
+            let place = (record.head.input, record.head.offset);
+            let staged = match mode {
+                Mode::Replay(skip) if skip.contains(&place) => Ok(()),
+                Mode::Live { poisoned } if poisoned == Some(place) => {
+                    Err(Failure::Bad(Fault::new(PANIC, "while its rows were produced")))
+                }
+                _ => self.stage_record(&mut engine.decoder, &record),
+            };
+            match staged {
                 Ok(()) => {}
                 Err(Failure::Bad(fault)) => self.set_aside(index, fault, &record, mode)?,
                 Err(Failure::Unreachable(why)) if index == 0 => return Err(Trouble::Registry(why)),
@@ -203,7 +222,7 @@ impl Prepared {
     fn apply(&mut self, engine: &Engine, source: &Source<'_, '_>, suppressed: bool) -> Result<(), Trouble> {
         let Self { overlay, batch, rows, .. } = self;
         #[cfg(feature = "planted")]
-        super::planted::trip_applying(overlay);
+        super::planted::trip_over(overlay, "applying");
         let context = source.context(engine, overlay);
         let bound = if self.taken > 1 { engine.rows_bytes } else { engine.rows_bytes.saturating_mul(2) };
         let outcome = apply::apply(&context, batch, &mut |change| {
@@ -213,7 +232,11 @@ impl Prepared {
             if rows.bytes() > bound { Err(apply::Error::TooLarge) } else { Ok(()) }
         });
         match outcome {
-            Ok(counts) => self.counts = counts,
+            Ok(counts) => {
+                #[cfg(feature = "planted")]
+                super::planted::trip_over(overlay, "producing"); // no giant, so there is nothing to wait for
+                self.counts = counts;
+            }
             Err(apply::Error::TooLarge) if self.taken > 1 => return Err(Trouble::Halve { panicked: false }),
             Err(apply::Error::TooLarge) => {
                 self.rows.clear();
@@ -235,6 +258,8 @@ impl Prepared {
         let mut record = Vec::new();
         let context = source.context(engine, &self.overlay);
         self.counts = apply::apply(&context, &mut self.batch, &mut |change| {
+            #[cfg(feature = "planted")]
+            super::planted::trip_over(&self.overlay, "producing");
             record.clear();
             let (key, has_value) = engine.format.write_change(change, &mut record);
             let (key, value) = record.split_at_checked(key).unwrap_or((&record, &[]));
@@ -249,30 +274,32 @@ impl Prepared {
         let Some(record) = source.intake.picks().first().and_then(|pick| source.intake.record(*pick)) else {
             return Err(Trouble::Fatal(format!("a panic outside any record: {message}")));
         };
-        self.set_aside(0, Fault::new("panic", message.to_owned()), &record, mode)?;
+        self.set_aside(0, Fault::new(PANIC, message.to_owned()), &record, mode)?;
         self.count(&record, source.partitions, source.partition);
         self.taken = 1;
         Ok(())
     }
 
-    /// The state's account after this batch.
-    pub fn advance(&self, meta: &Meta, intake: &Intake) -> Meta {
+    /// Notes the state's account after this batch, for the offsets to commit.
+    pub fn advance(&mut self, meta: &Meta, intake: &Intake) {
         let mut meta = meta.clone();
-        for pick in intake.picks().iter().take(self.taken) {
-            if let Some(record) = intake.record(*pick) {
-                *meta.applied.get_mut(record.head.input) = record.head.offset + 1;
-            }
-        }
         for input in Input::ALL {
             let last = intake.picks().iter().take(self.taken).rev().filter_map(|pick| intake.record(*pick));
             if let Some(record) = last.into_iter().find(|record| record.head.input == input) {
+                *meta.applied.get_mut(input) = record.head.offset + 1;
                 *meta.last.get_mut(input) = Some(intake::hash(&record));
             }
         }
+        self.meta = Some(meta);
+    }
+
+    /// The whole account, for the write. What a giant changed is known only when its rows have been produced.
+    pub fn account(&mut self) -> Option<Meta> {
+        let mut meta = self.meta.take()?;
         meta.as_of = meta.as_of.max(self.logged.map_or(0, |(_, newest)| newest));
         meta.latest_conversion = meta.latest_conversion.max(self.counts.latest_conversion);
         meta.waiting += self.counts.waiting;
-        meta
+        Some(meta)
     }
 
     /// Tells the filter of the conversions that the state holds now.

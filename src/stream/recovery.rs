@@ -86,7 +86,6 @@ impl Owned {
             self.intake.hold_from(Some(PerInput { touchpoints: Offset::MAX, conversions: target.conversions }));
         }
         self.late = LateFilter::new(meta.latest_conversion);
-        self.stale_conversions = target.conversions;
         self.meta = meta;
         let replay = Replay { target, skip: aside.into_iter().collect(), dead_letters_end, replayed: 0 };
         observer.notice(Moment::ReplayStarted { partition: self.number, left: self.left(&replay) });

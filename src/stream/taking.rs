@@ -221,3 +221,6 @@ fn check_stamps(evidence: &Evidence<'_>) -> Result<Stamp, Refusal> {
     }
     found.ok_or(Refusal::ForeignOffsets { metadata: String::new() })
 }
+
+#[cfg(test)]
+mod tests;

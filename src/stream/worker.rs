@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::observe::{Moment, Observer};
+use super::panics::Panics;
 use super::partition::{Owned, Phase};
 use super::planted::Bug;
 use super::prepare::Engine;
@@ -90,6 +91,7 @@ pub struct Worker<L, O> {
     /// Whether an earlier transaction may be open.
     unsettled: bool,
     reachable: bool,
+    panics: Panics,
 }
 
 impl<L: TopicLog, O: Observer> Worker<L, O> {
@@ -109,6 +111,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             prepared_last: 0,
             unsettled: false,
             reachable: true,
+            panics: Panics::default(),
         }
     }
 
@@ -374,10 +377,12 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             let next = receipt.dead_letters_next.iter().find(|(partition, _)| *partition == owned.number);
             owned.committed(next.map(|(_, next)| *next), now);
             if owned.prepared.taken > 0 {
+                owned.count_panics(&mut self.panics);
                 owned.write(&self.log, false, &mut self.observer)?;
             }
         }
-        Ok(())
+        // After the writes, so that what is committed is written too.
+        self.panics.verdict().map_or(Ok(()), |why| Err(Error::Fatal(why)))
     }
 
     /// Settles what an earlier transaction left open; nothing else happens before.

@@ -273,10 +273,11 @@ impl Producers {
         written
     }
 
-    /// A record that makes the engine panic, before or after others of its batch are staged.
+    /// A record that makes the engine panic: before or after others of its batch are staged, or over its rows, which a
+    /// conversion always has.
     fn poison(&self, dice: &mut Dice, logged_at: Millis) -> Written {
-        let id = if dice.chance(500) { "panic: decoding" } else { "panic: applying" };
-        let meaning = if dice.chance(500) {
+        let id = *dice.pick(&["panic: decoding", "panic: applying", "panic: producing"]);
+        let meaning = if id != "panic: producing" && dice.chance(500) {
             Meaning::Touch(Touch { event_id: id.to_owned(), ..self.touch(dice, logged_at) })
         } else {
             Meaning::Order(Order { event_id: id.to_owned(), adjusts: None, ..self.conversion(dice) })

@@ -315,6 +315,7 @@ impl TopicLog for SimLog {
     fn seek(&mut self, partition: u32, next: PerInput<Offset>) -> Result<(), Error> {
         self.enter("seek")?;
         self.life.read.borrow_mut().remove(&partition);
+        self.life.fetched.borrow_mut().retain(|(of, _), _| *of != partition);
         self.member.seek(partition, next)
     }
 
@@ -327,6 +328,9 @@ impl TopicLog for SimLog {
         if limit.records > 0 {
             self.member.fetch(partition, input, limit, into)?;
             *self.life.read.borrow_mut().entry(partition).or_default() += into.len();
+            if let Some(last) = into.iter().next_back() {
+                self.life.fetched.borrow_mut().insert((partition, input), last.head.offset + 1);
+            }
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The engine on the embedded log, simulated: thousands of seeded schedules of crashes, rebalances, lost answers,
 //! duplicates and reorderings, each held against the batch answer after every commit.
 //!
+//! Beside them, in `scenarios`, single scenes that chance would not bring about.
+//!
 //! `make simulate SEEDS=100000` runs more of them, `SEEDS=7..8` one again.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
@@ -13,6 +15,7 @@ mod ledger;
 mod log;
 mod plan;
 mod process;
+mod scenarios;
 mod situations;
 mod stage;
 mod trace;

@@ -12,6 +12,9 @@ pub const EPOCH: Millis = 1_700_000_000_000;
 /// The time that the scheduler's clock begins at: after every event time but those of bad records.
 pub const START: Millis = EPOCH + 120 * 86_400_000;
 
+/// Seeds in a thousand that begin with a backlog.
+const BACKLOGS: u64 = 8;
+
 /// Chances in a thousand, each for one call to the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
@@ -71,6 +74,8 @@ pub struct Plan {
     pub users: usize,
     /// How many records are appended.
     pub events: usize,
+    /// How many of them lie there, hours of them, when the first process starts.
+    pub backlog: usize,
     /// The rules of credit.
     pub rules: Rules,
     /// Bounds of a batch.
@@ -125,12 +130,13 @@ impl Plan {
         };
         let small = |dice: &mut Dice| dice.weighted(&[(3, 300), (2, 1_500), (2, 6_000), (4, 1 << 20)]);
         let latency = [0, 0, 5, 40];
-        Self {
+        let mut plan = Self {
             seed,
             partitions: dice.weighted(&[(2, 1), (5, 2), (3, 3)]),
             processes,
             users: dice.between(1, 6) as usize,
             events: dice.weighted(&[(3, 30), (4, 60), (2, 110), (1, 200)]) + dice.index(20),
+            backlog: 0,
             rules,
             batch: Limit {
                 records: dice.weighted(&[(2, 1), (3, 3), (3, 10), (3, 50)]),
@@ -149,7 +155,23 @@ impl Plan {
             trims,
             faults: faults(dice),
             weights: weights(dice, trims),
+        };
+        plan.pile_up();
+        plan
+    }
+
+    /// Now and then the first process finds more than an input may be ahead of the other, and reads it in such pieces
+    /// that one of them is used up long before the other.
+    fn pile_up(&mut self) {
+        let dice = &mut Dice::new(self.seed, 4);
+        if !dice.chance(BACKLOGS) {
+            return;
         }
+        self.backlog = 3_000;
+        self.events += self.backlog;
+        self.partitions = 1;
+        (self.rows_bytes, self.poison) = (1 << 20, false); // halving would make it far too many batches
+        self.batch = Limit { records: dice.weighted(&[(1, 150), (2, 300)]), bytes: 1 << 20 };
     }
 }
 

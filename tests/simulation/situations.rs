@@ -71,8 +71,10 @@ situations! {
     FlushedByAge: "memory flushed because of its age",
     Trimmed: "input trimmed to what is durable",
     ReadAfterTrim: "a state that reads on in a trimmed log",
+    HeldBack: "an input held back while the other is far behind",
     Compacted: "an output compacted on the way",
     Panicked: "a record that panics, found among others",
+    GiantPanicked: "a giant set aside because its rows panic",
     PanicReplayed: "a replay that skips a record that panicked",
 }
 
@@ -94,5 +96,6 @@ impl Met {
 
 /// Whether this build can meet a situation at all.
 pub fn possible(situation: Situation) -> bool {
-    cfg!(feature = "planted") || !matches!(situation, Situation::Panicked | Situation::PanicReplayed)
+    use Situation::{GiantPanicked, PanicReplayed, Panicked};
+    cfg!(feature = "planted") || !matches!(situation, Panicked | GiantPanicked | PanicReplayed)
 }

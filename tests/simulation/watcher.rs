@@ -6,13 +6,19 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tributary::core::Millis;
 use tributary::store;
 use tributary::stream::{BatchReport, Moment, Observer};
-use tributary::topics::{Error, Input, PerInput};
+use tributary::topics::{Error, Input, Offset, PerInput};
 
 use crate::events::Meaning;
 use crate::situations::Situation;
 use crate::stage::{Scene, Who, applied};
+
+/// An input with more records than this to read is waited for.
+const FAR: Offset = 1_000;
+/// How much earlier than its predecessor a record may be logged, in milliseconds.
+const BACKDATED: Millis = 5_000;
 
 /// What a dying process unwinds with.
 pub struct Death;
@@ -32,6 +38,8 @@ pub struct Life {
     pub went_live: RefCell<Vec<u32>>,
     /// How many records a partition has read and not used.
     pub read: RefCell<BTreeMap<u32, usize>>,
+    /// What comes after the last record that was read of an input.
+    pub fetched: RefCell<BTreeMap<(u32, Input), Offset>>,
 }
 
 #[derive(Default)]
@@ -117,6 +125,35 @@ impl Watcher {
         met.into_iter().filter(|(_, met)| *met).for_each(|(situation, _)| self.meet(situation));
     }
 
+    /// While an input is far behind, nothing of the other is answered that was logged after what comes next of it.
+    fn in_order(&self, report: &BatchReport) {
+        let mut stage = self.scene.borrow_mut();
+        let stage = &mut *stage;
+        let book = stage.ledger.book(report.partition);
+        let fetched = |input| self.life.fetched.borrow().get(&(report.partition, input)).copied().unwrap_or_default();
+        for (ahead, behind) in [Input::ALL, [Input::Conversions, Input::Touchpoints]].map(|[a, b]| (a, b)) {
+            let (next, applied) = (*report.applied.get(behind), *report.applied.get(ahead));
+            if report.ends.get(behind).is_none_or(|end| end - next <= FAR) {
+                continue;
+            }
+            if fetched(ahead) > applied && fetched(behind) == next {
+                stage.met.meet(Situation::HeldBack);
+            }
+            // One record at a time goes ahead where what is behind does not come.
+            let several = report.records.touchpoints + report.records.conversions > 1;
+            if !several || *report.records.get(ahead) == 0 {
+                continue;
+            }
+            let last = book.written.get(ahead)[applied as usize - 1].logged_at;
+            let waiting = book.written.get(behind)[next as usize].logged_at;
+            if last > waiting + BACKDATED {
+                let (ahead, behind) = (ahead.name(), behind.name());
+                return stage
+                    .violate(format!("{ahead} of {last} are answered while {behind} of {waiting} lie far behind"));
+            }
+        }
+    }
+
     fn batch(&mut self, report: &BatchReport) {
         let records = report.records.touchpoints + report.records.conversions;
         let line = format!(
@@ -139,6 +176,7 @@ impl Watcher {
             self.may_die(Situation::CrashInReplay);
             return;
         }
+        self.in_order(report);
         let most = self.scene.borrow().plan.batch.records;
         let counts = report.counts;
         let met = [
@@ -181,6 +219,9 @@ impl Observer for Watcher {
                 if records > 1 {
                     self.meet(Situation::Panicked);
                 }
+            }
+            Moment::SetAside { fault, .. } if fault.reason == "while its rows were produced" => {
+                self.meet(Situation::GiantPanicked);
             }
             Moment::Giant { partition } => self.life.giant.set(Some(partition)),
             Moment::Failed(Error::Unreachable(_)) => {}

@@ -21,6 +21,9 @@ use crate::stage::{Scene, Stage, applied};
 /// How many rounds of turns the peace may last.
 const ROUNDS: usize = 400;
 
+/// How far apart the records of a backlog lie, a few at a time, in milliseconds.
+const BETWEEN: Millis = 20_000;
+
 /// What a seed came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
@@ -102,6 +105,10 @@ impl World {
     /// The life of the world: everything that may happen.
     fn live(&mut self) -> Result<(), String> {
         self.scene.borrow_mut().trace.say(format!("{:?}", self.plan));
+        while self.produced < self.plan.backlog {
+            self.scene.borrow().pass(BETWEEN);
+            self.produce();
+        }
         self.processes.iter_mut().for_each(Process::start);
         self.broker.spread().unwrap();
         let weights = self.plan.weights;
