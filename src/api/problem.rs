@@ -159,11 +159,14 @@ impl FieldError {
 /// One reason why a probe refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unready {
-    /// A stable name: `no_partition`, `restoring`, `replaying`, `log_unreachable`, `registry_unreachable`,
+    /// A stable name: `starting`, `joining`, `restoring`, `replaying`, `log_unreachable`, `registry_unreachable`,
     /// `worker_stuck`, `stopping`, `fatal`.
     pub code: String,
     /// For people.
     pub detail: String,
+    /// The worker it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
     /// The partition it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,

@@ -36,14 +36,15 @@ impl Log {
             return Ok(Self::Embedded(Broker::open(&place, &settings::embedded(config))?));
         }
         let settings = settings::kafka(config);
-        let findings = patiently(go_on, || kafka::topics::check(&settings))?;
+        let findings = patiently(go_on, &|_| (), || kafka::topics::check(&settings))?;
         let problems: Vec<_> = findings.iter().filter(|finding| !finding.is_ok()).map(ToString::to_string).collect();
         if !problems.is_empty() {
             return Err(Error::Refused(format!("the topics are not as they must be:\n{}", problems.join("\n"))));
         }
         let topic = settings.topics.attributions.clone();
         let partitions =
-            patiently(go_on, || kafka::tail::Tail::open(&settings, &topic, kafka::tail::From::End))?.partitions();
+            patiently(go_on, &|_| (), || kafka::tail::Tail::open(&settings, &topic, kafka::tail::From::End))?
+                .partitions();
         let none = || Error::Refused(format!("topic {topic} has no partition; `tributary topics create` makes it"));
         Ok(Self::Kafka(Box::new(settings), NonZeroU32::new(partitions).ok_or_else(none)?))
     }
@@ -83,12 +84,17 @@ impl Log {
     }
 }
 
-/// Asks again for as long as the broker does not answer.
-pub fn patiently<T>(go_on: &dyn Fn() -> bool, mut ask: impl FnMut() -> Result<T, topics::Error>) -> Result<T, Error> {
+/// Asks again for as long as the broker does not answer; `tell` hears why.
+pub fn patiently<T>(
+    go_on: &dyn Fn() -> bool,
+    tell: &dyn Fn(&str),
+    mut ask: impl FnMut() -> Result<T, topics::Error>,
+) -> Result<T, Error> {
     loop {
         match ask() {
             Err(topics::Error::Unreachable(reason)) if go_on() => {
                 tracing::warn!(reason, "log not reachable, waiting");
+                tell(&reason);
                 std::thread::sleep(AGAIN);
             }
             other => return Ok(other?),

@@ -154,6 +154,7 @@ impl App {
         let mut threads = common.workers(&log)?;
         let sidecar = common.sidecar(&log, keys)?;
         threads.push(common.housekeeping(&log)?);
+        common.health.running();
         let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
         Ok(Self {
             metrics,

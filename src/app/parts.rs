@@ -20,7 +20,7 @@ use crate::registry::{Registry, Schemas};
 use crate::store::{Partitions, Shared};
 use crate::stream::decode::Decoder;
 use crate::stream::{Engine, Parts, Planted, RowFormat, Worker};
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Health, Metrics, WorkerHealth};
 use crate::topics::TopicLog;
 use crate::topics::kafka::{self, KafkaLog};
 
@@ -67,16 +67,18 @@ impl Common<'_> {
                 let members: Vec<_> = names.map(|name| broker.join(&name)).collect();
                 broker.spread()?;
                 let joined = members.into_iter().enumerate();
-                joined.map(|(number, member)| self.worker(number, move |_| Ok(member))).collect()
+                joined.map(|(number, member)| self.worker(number, move |_, _| Ok(member))).collect()
             }
             Log::Kafka(settings, _) => {
                 let numbers = 0..self.config.engine.workers;
                 let join = |number| {
                     let settings = settings.clone();
-                    self.worker(number, move |stop| {
-                        patiently(&|| !stop.is_cancelled(), || {
-                            KafkaLog::join(kafka::Settings::clone(&settings), number)
-                        })
+                    self.worker(number, move |stop, health| {
+                        let (go_on, tell) = (|| !stop.is_cancelled(), |why: &str| health.log_unreachable(why));
+                        let joined =
+                            patiently(&go_on, &tell, || KafkaLog::join(kafka::Settings::clone(&settings), number))?;
+                        health.log_reachable();
+                        Ok(joined)
                     })
                 };
                 numbers.map(join).collect()
@@ -98,10 +100,11 @@ impl Common<'_> {
     fn worker<L: TopicLog>(
         &self,
         number: usize,
-        join: impl FnOnce(&CancellationToken) -> Result<L, Error> + Send + 'static,
+        join: impl FnOnce(&CancellationToken, &WorkerHealth) -> Result<L, Error> + Send + 'static,
     ) -> Result<JoinHandle<()>, Error> {
         let name = worker_name(number);
-        let observer = Watch::new(Arc::clone(&self.metrics), Arc::clone(&self.health), &name, clock::now);
+        let health = self.health.worker(&name);
+        let observer = Watch::new(Arc::clone(&self.metrics), Arc::clone(&health), clock::now);
         let (engine, options) = (self.engine()?, settings::worker(self.config));
         let parts = Parts {
             shared: Arc::clone(&self.shared),
@@ -110,7 +113,7 @@ impl Common<'_> {
         };
         let (stop, token) = (self.stop.clone(), self.stop.clone());
         workers::spawn(name, stop, self.sender.clone(), move || {
-            Ok(Worker::new(join(&token)?, engine, options, parts, observer))
+            Ok(Worker::new(join(&token, &health)?, engine, options, parts, observer))
         })
     }
 

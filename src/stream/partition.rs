@@ -57,6 +57,8 @@ pub struct Owned {
     pub(super) most: usize,
     /// When its offsets were last committed, on the worker's clock.
     pub(super) committed_at: Millis,
+    /// Whether it waits for the registry.
+    registry_silent: bool,
     /// The conversions' offset that was committed last; only a planted bug asks.
     pub(super) stale_conversions: Offset,
 }
@@ -82,6 +84,7 @@ impl Owned {
             prepared: Prepared::default(),
             most: usize::MAX,
             committed_at: 0,
+            registry_silent: false,
             stale_conversions: 0,
         })
     }
@@ -135,7 +138,7 @@ impl Owned {
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
         let partition = self.number;
-        let Self { store, intake, late, log: identity, prepared, most, .. } = self;
+        let Self { store, intake, late, log: identity, prepared, most, registry_silent, .. } = self;
         *most = most.saturating_mul(2).clamp(1, limit.records);
         prepared.clear();
         let mut count = intake.pick(log, partition, *most, now);
@@ -147,6 +150,9 @@ impl Owned {
         loop {
             match prepared.fill(engine, &source, count, mode) {
                 Ok(()) => {
+                    if std::mem::take(registry_silent) {
+                        observer.notice(Moment::RegistryReachable { partition });
+                    }
                     if prepared.giant {
                         observer.notice(Moment::Giant { partition });
                     }
@@ -161,6 +167,7 @@ impl Owned {
                 }
                 Err(Trouble::Registry(why)) => {
                     prepared.taken = 0;
+                    *registry_silent = true;
                     observer.notice(Moment::RegistryUnreachable { partition, why: &why });
                     return Ok(false);
                 }
