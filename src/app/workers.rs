@@ -23,7 +23,7 @@ pub fn spawn<L: TopicLog, O: Observer>(
     let started = thread.spawn(move || {
         let mut guard = Guard { name, events, told: false };
         let outcome = make().and_then(|mut worker| worker.run(|| stop.is_cancelled()).map_err(Error::from));
-        guard.tell(outcome.err());
+        guard.tell(outcome.err().filter(|error| !matches!(error, Error::Stopped)));
     });
     started.map_err(|error| Error::Failed(format!("no thread to be had for a worker: {error}")))
 }

@@ -127,6 +127,7 @@ fn codes_are_added_to_and_never_changed() {
         ("log_unavailable", 503),
         ("ingest_elsewhere", 404),
         ("unavailable", 503),
+        ("starting", 503),
     ];
     assert_eq!(listed, known);
     for code in Code::ALL {
