@@ -1,8 +1,8 @@
 //! Puts the parts together: what is started in which order, what ends the process, what is stopped in which order.
 //!
 //! ```text
-//! start: telemetry -> data folder -> shared state -> sidecar's probes -> registry -> log -> keys -> workers -> sidecar whole
-//!        -> housekeeping
+//! start: telemetry -> data folder -> sidecar's probes -> registry -> log -> shared state -> keys -> workers
+//!        -> sidecar whole -> housekeeping
 //! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> log closes -> traces
 //! ```
 //!
@@ -51,7 +51,7 @@ pub use keys::replace as replace_key;
 use crate::access::{Admin, Keys};
 use crate::api::Serving;
 use crate::config::Config;
-use crate::store::{Partitions, Shared};
+use crate::store::Partitions;
 use crate::telemetry::{self, Health, Metrics, events};
 use crate::topics::embedded::Broker;
 use parts::Common;
@@ -130,7 +130,6 @@ impl App {
         let metrics = Arc::new(Metrics::new().map_err(|error| Error::Failed(error.to_string()))?);
         let health = Arc::new(Health::default());
         let partitions = Arc::new(Partitions::new());
-        let shared = Arc::new(Shared::open(&settings::budget(config))?);
         let runtime = runtime()?;
         let (sender, events) = channel();
         let interrupted = CancellationToken::new();
@@ -143,7 +142,6 @@ impl App {
             metrics,
             health,
             partitions,
-            shared,
             interrupted,
             stop,
             stop_sidecar,
@@ -153,19 +151,18 @@ impl App {
         };
         let sidecar = common.sidecar()?;
         tracing::info!(address = %sidecar.address(), "probes answer");
-        let rows = common.rows()?;
-        let log = common.log()?;
-        let admin = common.load_keys(&log)?;
-        let mut threads = common.workers(&log, &rows)?;
-        sidecar.open(common.state(Some(&log))?);
-        threads.push(common.housekeeping(&log)?);
+        let ground = common.ground()?;
+        let admin = common.load_keys(&ground.log)?;
+        let mut threads = common.workers(&ground)?;
+        sidecar.open(common.state(Some(&ground.log))?);
+        threads.push(common.housekeeping(&ground)?);
         common.health.running();
         let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
         Ok(Self {
             metrics,
             health,
             partitions,
-            broker: log.broker(),
+            broker: ground.log.broker(),
             admin,
             address: sidecar.address(),
             runtime,

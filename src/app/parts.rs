@@ -35,7 +35,6 @@ pub struct Common<'c> {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub partitions: Arc<Partitions>,
-    pub shared: Arc<Shared>,
     /// Cancelled by the first signal.
     pub interrupted: CancellationToken,
     pub stop: CancellationToken,
@@ -45,23 +44,35 @@ pub struct Common<'c> {
     pub runtime: Runtime,
 }
 
+/// What the workers stand on; whatever of it does not answer at the start is waited for.
+pub struct Ground {
+    /// The log.
+    pub log: Log,
+    /// What the states of all partitions share.
+    pub shared: Arc<Shared>,
+    /// The registry, and how rows are written.
+    pub rows: Rows,
+}
+
 impl Common<'_> {
     /// Asks until there is an answer or the process is told to stop; meanwhile `/startupz` says what is waited for.
     fn patiently<T>(&self, ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
         Patience { go_on: &|| !self.interrupted.is_cancelled(), tell: &|why| self.health.starting(why) }.ask(ask)
     }
 
-    /// The registry, if one is configured, and how rows are written.
-    pub fn rows(&self) -> Result<Rows, Error> {
+    /// Asks the registry, opens the log, and lays out what the states of its partitions may take.
+    pub fn ground(&self) -> Result<Ground, Error> {
+        let rows = self.rows()?;
+        let log = self.patiently(|| Log::open(self.config))?;
+        let shared = Arc::new(Shared::open(&settings::budget(self.config, log.partitions().get()))?);
+        Ok(Ground { log, shared, rows })
+    }
+
+    fn rows(&self) -> Result<Rows, Error> {
         let runtime = self.runtime.handle();
         let registry = registry::open(self.config, runtime)?;
         let format = self.patiently(|| registry::row_format(self.config, registry.as_deref(), runtime))?;
         Ok(Rows { registry, format })
-    }
-
-    /// Opens the log.
-    pub fn log(&self) -> Result<Log, Error> {
-        self.patiently(|| Log::open(self.config))
     }
 
     /// Loads the keys, follows the control topic, and answers on the data folder's socket.
@@ -83,20 +94,20 @@ impl Common<'_> {
     }
 
     /// Starts the worker threads.
-    pub fn workers(&self, log: &Log, rows: &Rows) -> Result<Vec<JoinHandle<()>>, Error> {
-        match log {
+    pub fn workers(&self, ground: &Ground) -> Result<Vec<JoinHandle<()>>, Error> {
+        match &ground.log {
             Log::Embedded(broker) => {
                 let names = (0..self.config.engine.workers).map(worker_name);
                 let members: Vec<_> = names.map(|name| broker.join(&name)).collect();
                 broker.spread()?;
                 let joined = members.into_iter().enumerate();
-                joined.map(|(number, member)| self.worker(number, rows, move |_, _| Ok(member))).collect()
+                joined.map(|(number, member)| self.worker(number, ground, move |_, _| Ok(member))).collect()
             }
             Log::Kafka(settings, _) => {
                 let numbers = 0..self.config.engine.workers;
                 let join = |number| {
                     let settings = settings.clone();
-                    self.worker(number, rows, move |stop, health| {
+                    self.worker(number, ground, move |stop, health| {
                         let patience =
                             Patience { go_on: &|| !stop.is_cancelled(), tell: &|why| health.log_unreachable(why) };
                         let joined = patience.ask(|| Ok(KafkaLog::join(kafka::Settings::clone(&settings), number)?))?;
@@ -123,15 +134,15 @@ impl Common<'_> {
     fn worker<L: TopicLog>(
         &self,
         number: usize,
-        rows: &Rows,
+        ground: &Ground,
         join: impl FnOnce(&CancellationToken, &WorkerHealth) -> Result<L, Error> + Send + 'static,
     ) -> Result<JoinHandle<()>, Error> {
         let name = worker_name(number);
         let health = self.health.worker(&name);
         let observer = Watch::new(Arc::clone(&self.metrics), Arc::clone(&health), clock::now);
-        let (engine, options) = (self.engine(rows)?, settings::worker(self.config));
+        let (engine, options) = (self.engine(&ground.rows)?, settings::worker(self.config));
         let parts = Parts {
-            shared: Arc::clone(&self.shared),
+            shared: Arc::clone(&ground.shared),
             partitions: Arc::clone(&self.partitions),
             clock: workers::clock(),
         };
@@ -163,13 +174,13 @@ impl Common<'_> {
     }
 
     /// Starts housekeeping.
-    pub fn housekeeping(&self, log: &Log) -> Result<JoinHandle<()>, Error> {
+    pub fn housekeeping(&self, ground: &Ground) -> Result<JoinHandle<()>, Error> {
         let retention = i64::try_from(self.config.topics.retention.millis()).unwrap_or(i64::MAX);
         let housekeeping = Housekeeping {
             metrics: Arc::clone(&self.metrics),
             partitions: Arc::clone(&self.partitions),
-            shared: Arc::clone(&self.shared),
-            broker: log.broker(),
+            shared: Arc::clone(&ground.shared),
+            broker: ground.log.broker(),
             retention,
         };
         housekeeping.spawn(self.stop.clone(), self.sender.clone())
