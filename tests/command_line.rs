@@ -80,9 +80,63 @@ fn a_replay_that_set_lines_aside_is_4() {
     assert!(message.contains(":2"), "the line is named: {message}");
 }
 
-/// A demo that runs; killed if a test ends early.
+/// The answer of a sidecar, or nothing where nobody listens.
+fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// A process; killed if a test ends early.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn while_no_broker_answers_the_probes_do_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, address) = (folder.path().join("tributary.toml"), format!("127.0.0.1:{}", free_port()));
+    let text = format!(
+        "[kafka]\nbrokers = \"127.0.0.1:{}\"\ninstance_id = \"a\"\n[output]\nformat = \"json\"\n[engine]\ndata_dir = {:?}\n[sidecar]\nlisten = {address:?}\n",
+        free_port(),
+        folder.path().join("data"),
+    );
+    std::fs::write(&file, text).unwrap();
+    let child =
+        tributary(&["run", "--config", file.to_str().unwrap()]).stderr(Stdio::null()).stdout(Stdio::null()).spawn();
+    let mut running = Running(child.unwrap());
+    let until = Instant::now() + Duration::from_secs(60);
+    let startup = loop {
+        assert_eq!(running.0.try_wait().unwrap(), None, "a broker that is away ends nobody");
+        match get(&address, "/startupz") {
+            Some(answer) if answer.contains("not reachable") || Instant::now() > until => break answer,
+            _ => std::thread::sleep(Duration::from_millis(100)),
+        }
+    };
+    assert!(startup.starts_with("HTTP/1.1 503") && startup.contains("\"code\":\"starting\""), "{startup}");
+    assert!(startup.contains("log not reachable"), "{startup}");
+    for (path, status) in [("/livez", 200), ("/metrics", 200), ("/readyz", 503), ("/v1/reports/channels", 503)] {
+        let answer = get(&address, path).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
+    assert!(Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status().unwrap().success());
+    assert_eq!(running.0.wait().unwrap().code(), Some(0), "told to stop while it waits, it does");
+}
+
+/// A demo that runs.
 struct Demo {
-    child: Child,
+    process: Running,
     lines: BufReader<ChildStdout>,
 }
 
@@ -92,7 +146,7 @@ impl Demo {
             tributary(&["demo", "--plain", "--rate", "1000", "--users", "200", "--listen", "127.0.0.1:0"]);
         let mut child = command.arg("--data-dir").arg(folder).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
+        Self { process: Running(child), lines }
     }
 
     /// The next line that contains `part`.
@@ -108,25 +162,22 @@ impl Demo {
 
     /// Stops it as Ctrl-C does.
     fn stop(mut self) -> String {
-        let id = self.child.id().to_string();
+        let id = self.process.0.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{rest}");
+        assert_eq!(self.process.0.wait().unwrap().code(), Some(0), "{rest}");
         rest
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
 fn config(folder: &Path) -> PathBuf {
     let file = folder.join("tributary.toml");
-    std::fs::write(&file, format!("[log]\nkind = \"embedded\"\n[engine]\ndata_dir = {folder:?}\n")).unwrap();
+    std::fs::write(
+        &file,
+        format!("[log]\nkind = \"embedded\"\n[engine]\ndata_dir = {folder:?}\n[sidecar]\nlisten = \"127.0.0.1:0\"\n"),
+    )
+    .unwrap();
     file
 }
 

@@ -8,21 +8,7 @@ const NOON: i64 = 1_700_000_000_000;
 const LOOKBACK: i64 = 1_000;
 
 fn touch(event_id: &'static str, before: i64) -> Touchpoint<'static> {
-    Touchpoint {
-        event_id,
-        user_id: "u",
-        occurred_at: NOON - before,
-        channel: Some("email"),
-        interaction: "click",
-        source: None,
-        medium: None,
-        campaign: None,
-        content: None,
-        term: None,
-        cost_micros: None,
-        currency: None,
-        milestone: None,
-    }
+    Touchpoint { channel: Some("email"), ..Touchpoint::click(event_id, "u", NOON - before) }
 }
 
 fn conversion() -> Conversion<'static> {

@@ -37,6 +37,7 @@ mod writes;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -68,9 +69,18 @@ fn open() -> OpenApiRouter<State> {
 /// The whole service.
 pub fn router(state: State) -> Router {
     let (versioned, _) = versioned().split_for_parts();
+    watched(versioned.route_layer(from_fn_with_state(state.clone(), layers::bound)), state)
+}
+
+/// The service while the process starts: whoever needs a key is told so.
+fn starting(state: State) -> Router {
+    watched(Router::new().route("/v1/{*rest}", any(problem::starting)), state)
+}
+
+/// These routes and those open to everybody, with what wraps them all.
+fn watched(routes: Router<State>, state: State) -> Router {
     let (open, _) = open().split_for_parts();
-    let bounded = versioned.route_layer(from_fn_with_state(state.clone(), layers::bound));
-    open.merge(bounded)
+    open.merge(routes)
         .fallback(problem::no_route)
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn_with_state(state.clone(), layers::watch))

@@ -26,14 +26,15 @@ pub(super) async fn livez(Extract(state): Extract<State>) -> Response {
     probe(state.health.not_alive())
 }
 
-/// Whether queries are answered from whole state: assigned, recovered, log and registry reachable.
+/// Whether queries are answered from whole state: every worker has its share of the
+/// partitions, each of them recovered, log and registry reachable.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "probes",
     responses((status = 200, description = "The process is ready", body = Probe)))]
 pub(super) async fn readyz(Extract(state): Extract<State>) -> Response {
     probe(state.health.not_ready())
 }
 
-/// Whether the process has ever been ready since its start.
+/// Whether every worker has had its share of the partitions live since the process began.
 #[utoipa::path(get, path = "/startupz", operation_id = "startupz", tag = "probes",
     responses((status = 200, description = "The process has started", body = Probe)))]
 pub(super) async fn startupz(Extract(state): Extract<State>) -> Response {
@@ -67,7 +68,7 @@ fn probe(reasons: Vec<Reason>) -> Response {
 
 impl From<Reason> for Unready {
     fn from(reason: Reason) -> Self {
-        let Reason { code, detail, partition, records_left } = reason;
-        Self { code: code.to_owned(), detail, partition, records_left }
+        let Reason { code, detail, worker, partition, records_left } = reason;
+        Self { code: code.to_owned(), detail, worker, partition, records_left }
     }
 }

@@ -53,11 +53,13 @@ pub enum Code {
     IngestElsewhere,
     /// A probe refuses; `reasons` says why.
     Unavailable,
+    /// The process is starting; the same request may be sent again.
+    Starting,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -76,6 +78,7 @@ impl Code {
         Self::LogUnavailable,
         Self::IngestElsewhere,
         Self::Unavailable,
+        Self::Starting,
     ];
 
     /// Its name, its status, and its title.
@@ -110,6 +113,7 @@ impl Code {
                 ("log_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The log takes nothing just now")
             }
             Self::IngestElsewhere => ("ingest_elsewhere", StatusCode::NOT_FOUND, "Events are not taken here"),
+            Self::Starting => ("starting", StatusCode::SERVICE_UNAVAILABLE, "The process is starting"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Not available now"),
         }
     }
@@ -159,11 +163,14 @@ impl FieldError {
 /// One reason why a probe refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unready {
-    /// A stable name: `no_partition`, `restoring`, `replaying`, `log_unreachable`, `registry_unreachable`,
+    /// A stable name: `starting`, `joining`, `restoring`, `replaying`, `log_unreachable`, `registry_unreachable`,
     /// `worker_stuck`, `stopping`, `fatal`.
     pub code: String,
     /// For people.
     pub detail: String,
+    /// The worker it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
     /// The partition it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,
@@ -282,6 +289,11 @@ impl From<query::Error> for Problem {
 /// The answer where no route matches.
 pub(super) async fn no_route() -> Problem {
     Problem::of(Code::RouteNotFound)
+}
+
+/// The answer of what needs keys and log, before they are there.
+pub(super) async fn starting() -> Problem {
+    Problem::new(Code::Starting, "the process is starting; /startupz says what it waits for")
 }
 
 /// The answer after a panic in a handler. The panic hook has logged what and where.

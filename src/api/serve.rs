@@ -1,11 +1,15 @@
 //! The listener.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::Request;
 use axum_server::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::state::State;
 
@@ -30,12 +34,18 @@ pub enum Error {
 pub struct Serving {
     address: SocketAddr,
     task: JoinHandle<std::io::Result<()>>,
+    whole: Arc<OnceLock<Router>>,
 }
 
 impl Serving {
     /// Where it listens: the port that the system chose where 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Everything is there: from now on all routes answer.
+    pub fn open(&self, state: State) {
+        self.whole.get_or_init(|| super::router(state));
     }
 
     /// Waits until it has ended: after `shutdown` was cancelled and the requests under way were answered.
@@ -48,8 +58,9 @@ impl Serving {
     }
 }
 
-/// Serves the sidecar on `listen` until `shutdown` is cancelled, then answers what is under way and ends. Plain HTTP:
-/// bind it to loopback, or put something that speaks TLS before it.
+/// Serves the sidecar on `listen` until `shutdown` is cancelled, then answers what is under way and ends. Until it is
+/// [opened](Serving::open) only the routes that need no key answer. Plain HTTP: bind it to loopback, or put something that
+/// speaks TLS before it.
 pub fn serve(listen: SocketAddr, state: State, shutdown: CancellationToken) -> Result<Serving, Error> {
     let failed = |source| Error::Bind { address: listen, source };
     let listener = TcpListener::bind(listen).map_err(failed)?;
@@ -63,10 +74,19 @@ pub fn serve(listen: SocketAddr, state: State, shutdown: CancellationToken) -> R
         .first_request_timeout(limits.header + limits.request);
     // Without a limit a caller that sends one byte of its head now and then holds a connection for ever.
     server.http_builder().http1().header_read_timeout(limits.header).max_headers(64).max_buf_size(64 << 10);
-    let service = super::router(state).into_make_service();
+    let whole = Arc::new(OnceLock::new());
+    let service = service(super::starting(state), Arc::clone(&whole)).into_make_service();
     tokio::spawn(stop(handle, shutdown, limits.drain));
     let task = tokio::spawn(server.serve(service));
-    Ok(Serving { address, task })
+    Ok(Serving { address, task, whole })
+}
+
+/// Hands each request to the whole service, or to `starting` as long as there is no whole one.
+fn service(starting: Router, whole: Arc<OnceLock<Router>>) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let router = whole.get().unwrap_or(&starting).clone();
+        async move { router.oneshot(request).await }
+    })
 }
 
 async fn stop(handle: Handle<SocketAddr>, shutdown: CancellationToken, drain: Duration) {

@@ -11,9 +11,15 @@ pub enum Error {
     /// The broker or the registry refused, or its topics are not as they must be.
     #[error("{0}")]
     Refused(String),
+    /// The log or the registry does not answer; asked again later it may.
+    #[error("{0}")]
+    Unreachable(String),
     /// The state cannot be continued, or somebody else has it open.
     #[error("{0}")]
     State(String),
+    /// The process was told to stop before it had started.
+    #[error("told to stop")]
+    Stopped,
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -49,7 +55,10 @@ impl From<store::Error> for Error {
 
 impl From<topics::Error> for Error {
     fn from(error: topics::Error) -> Self {
-        Self::Refused(error.to_string())
+        match error {
+            topics::Error::Unreachable(_) => Self::Unreachable(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
     }
 }
 

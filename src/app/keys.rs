@@ -1,9 +1,7 @@
 //! API keys: the pepper, the directory, and the socket through which they are administered.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use super::log::AGAIN;
 use super::{Error, clock};
 use crate::access::{Admin, ControlLog, Created, Keys, Pepper, Peppers, Role};
 use crate::config::Config;
@@ -20,22 +18,13 @@ pub fn peppers(config: &Config) -> Result<Peppers, Error> {
     Ok(Peppers::new(current.map_err(failed)?, older))
 }
 
-/// The directory of keys, loaded from the control topic, and where following it goes on.
-///
-/// The topics were looked at before: a control topic that cannot be read now is one whose broker is away for a moment. It
-/// is asked again for as long as `go_on` says so.
-pub fn load(config: &Config, control: &dyn ControlLog, go_on: &dyn Fn() -> bool) -> Result<(Arc<Keys>, i64), Error> {
-    let keys = Arc::new(Keys::new(peppers(config)?));
-    loop {
-        match keys.load(control) {
-            Ok(next) => return Ok((keys, next)),
-            Err(crate::access::Error::Control(reason)) if go_on() => {
-                tracing::warn!(reason, "control topic not readable, waiting");
-                std::thread::sleep(AGAIN);
-            }
-            Err(error) => return Err(Error::Refused(error.to_string())),
-        }
-    }
+/// Loads the directory of keys from the control topic; where following it goes on.
+pub fn load(keys: &Keys, control: &dyn ControlLog) -> Result<i64, Error> {
+    keys.load(control).map_err(|error| match error {
+        // The topics were looked at before: one that cannot be read now is one whose broker is away for a moment.
+        crate::access::Error::Control(_) => Error::Unreachable(error.to_string()),
+        other => Error::Refused(other.to_string()),
+    })
 }
 
 /// A fresh key with this note; those of the same note that were made before are revoked, for nobody knows them any more.

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::control::{EmbeddedControl, KafkaControl};
 use super::ingest::EmbeddedIngest;
@@ -13,10 +12,7 @@ use crate::access::socket::Rows;
 use crate::api::Ingest;
 use crate::config::{Config, LogKind};
 use crate::topics::embedded::{Broker, Place};
-use crate::topics::{self, kafka};
-
-/// Between two attempts to reach a broker.
-pub const AGAIN: Duration = Duration::from_secs(1);
+use crate::topics::kafka;
 
 /// The log.
 pub enum Log {
@@ -28,22 +24,19 @@ pub enum Log {
 
 impl Log {
     /// Opens the log; on Kafka, looks at the topics and refuses those that are not as they must be.
-    ///
-    /// A broker that does not answer is waited for, for as long as `go_on` says so.
-    pub fn open(config: &Config, go_on: &dyn Fn() -> bool) -> Result<Self, Error> {
+    pub fn open(config: &Config) -> Result<Self, Error> {
         if config.log.kind == LogKind::Embedded {
             let place = Place::Folder(settings::log_dir(config));
             return Ok(Self::Embedded(Broker::open(&place, &settings::embedded(config))?));
         }
         let settings = settings::kafka(config);
-        let findings = patiently(go_on, || kafka::topics::check(&settings))?;
+        let findings = kafka::topics::check(&settings)?;
         let problems: Vec<_> = findings.iter().filter(|finding| !finding.is_ok()).map(ToString::to_string).collect();
         if !problems.is_empty() {
             return Err(Error::Refused(format!("the topics are not as they must be:\n{}", problems.join("\n"))));
         }
         let topic = settings.topics.attributions.clone();
-        let partitions =
-            patiently(go_on, || kafka::tail::Tail::open(&settings, &topic, kafka::tail::From::End))?.partitions();
+        let partitions = kafka::tail::Tail::open(&settings, &topic, kafka::tail::From::End)?.partitions();
         let none = || Error::Refused(format!("topic {topic} has no partition; `tributary topics create` makes it"));
         Ok(Self::Kafka(Box::new(settings), NonZeroU32::new(partitions).ok_or_else(none)?))
     }
@@ -80,18 +73,5 @@ impl Log {
     /// The rows that the socket sends.
     pub fn rows(&self) -> Option<Arc<dyn Rows>> {
         self.broker().map(|broker| Arc::new(EmbeddedRows(broker)) as Arc<dyn Rows>)
-    }
-}
-
-/// Asks again for as long as the broker does not answer.
-pub fn patiently<T>(go_on: &dyn Fn() -> bool, mut ask: impl FnMut() -> Result<T, topics::Error>) -> Result<T, Error> {
-    loop {
-        match ask() {
-            Err(topics::Error::Unreachable(reason)) if go_on() => {
-                tracing::warn!(reason, "log not reachable, waiting");
-                std::thread::sleep(AGAIN);
-            }
-            other => return Ok(other?),
-        }
     }
 }

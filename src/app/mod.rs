@@ -1,7 +1,8 @@
 //! Puts the parts together: what is started in which order, what ends the process, what is stopped in which order.
 //!
 //! ```text
-//! start: telemetry -> data folder -> log -> shared state -> keys -> workers -> sidecar -> housekeeping
+//! start: telemetry -> data folder -> sidecar's probes -> registry -> log -> shared state -> keys -> workers
+//!        -> sidecar whole -> housekeeping
 //! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> log closes -> traces
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! | --- | --- |
 //! | `settings` | the configuration, cut into what each part needs |
 //! | `workers`, `signals`, `housekeeping` | the threads and tasks beside the sidecar's |
+//! | `patience` | waiting for whoever does not answer yet |
 //! | `observe` | what workers tell -> logs, metrics, health |
 //! | `control`, `ingest` | what access and API ask of the embedded log |
 //! | `tail`, `line`, `verify` | the rows of either log, for eyes; and compared with the state |
@@ -26,6 +28,7 @@ pub mod line;
 mod log;
 mod observe;
 mod parts;
+mod patience;
 mod registry;
 pub mod settings;
 mod signals;
@@ -45,13 +48,12 @@ use tokio_util::sync::CancellationToken;
 pub use error::Error;
 pub use keys::replace as replace_key;
 
-use crate::access::Admin;
+use crate::access::{Admin, Keys};
 use crate::api::Serving;
 use crate::config::Config;
-use crate::store::{Partitions, Shared};
+use crate::store::Partitions;
 use crate::telemetry::{self, Health, Metrics, events};
 use crate::topics::embedded::Broker;
-use log::Log;
 use parts::Common;
 
 /// The most that one Avro value may claim to hold, in bytes: more than a record can be.
@@ -105,6 +107,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
         let outcome = app.wait(None).unwrap_or(Ok(()));
         app.stop(outcome)
     });
+    let outcome = if matches!(outcome, Err(Error::Stopped)) { Ok(()) } else { outcome };
     if let Err(error) = &outcome {
         tracing::error!(%error, "ended");
     }
@@ -127,39 +130,39 @@ impl App {
         let metrics = Arc::new(Metrics::new().map_err(|error| Error::Failed(error.to_string()))?);
         let health = Arc::new(Health::default());
         let partitions = Arc::new(Partitions::new());
-        let shared = Arc::new(Shared::open(&settings::budget(config))?);
         let runtime = runtime()?;
         let (sender, events) = channel();
         let interrupted = CancellationToken::new();
         signals::watch(&runtime, sender.clone(), interrupted.clone())?;
-        let registry = registry::open(config, runtime.handle())?;
-        let format = registry::row_format(config, registry.as_deref(), runtime.handle())?;
-        let log = Log::open(config, &|| !interrupted.is_cancelled())?;
+        let keys = Arc::new(Keys::new(keys::peppers(config)?));
         let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
         let common = Common {
             config,
-            registry,
-            format,
+            keys,
             metrics,
             health,
             partitions,
-            shared,
+            interrupted,
             stop,
             stop_sidecar,
             stop_last,
             sender,
             runtime,
         };
-        let (keys, admin) = common.keys(&log)?;
-        let mut threads = common.workers(&log)?;
-        let sidecar = common.sidecar(&log, keys)?;
-        threads.push(common.housekeeping(&log)?);
+        let sidecar = common.sidecar()?;
+        tracing::info!(address = %sidecar.address(), "probes answer");
+        let ground = common.ground()?;
+        let admin = common.load_keys(&ground.log)?;
+        let mut threads = common.workers(&ground)?;
+        sidecar.open(common.state(Some(&ground.log))?);
+        threads.push(common.housekeeping(&ground)?);
+        common.health.running();
         let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
         Ok(Self {
             metrics,
             health,
             partitions,
-            broker: log.broker(),
+            broker: ground.log.broker(),
             admin,
             address: sidecar.address(),
             runtime,

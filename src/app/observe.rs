@@ -6,25 +6,22 @@ use std::time::Duration;
 
 use crate::core::Millis;
 use crate::stream::{BatchReport, Moment, Observer};
-use crate::telemetry::health::Dependency;
 use crate::telemetry::metrics::PartitionMetrics;
-use crate::telemetry::{Health, Heartbeat, Metrics, PartitionState, events};
+use crate::telemetry::{Metrics, PartitionState, WorkerHealth, events};
 use crate::topics::{self, Input};
 
 /// The observer of one worker thread.
 pub struct Watch {
     metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    heartbeat: Arc<Heartbeat>,
+    health: Arc<WorkerHealth>,
     clock: fn() -> Millis,
     partitions: HashMap<u32, PartitionMetrics>,
 }
 
 impl Watch {
-    /// An observer that reports under `name`.
-    pub fn new(metrics: Arc<Metrics>, health: Arc<Health>, name: &str, clock: fn() -> Millis) -> Self {
-        let heartbeat = health.worker(name);
-        Self { metrics, health, heartbeat, clock, partitions: HashMap::new() }
+    /// An observer that reports to these.
+    pub fn new(metrics: Arc<Metrics>, health: Arc<WorkerHealth>, clock: fn() -> Millis) -> Self {
+        Self { metrics, health, clock, partitions: HashMap::new() }
     }
 
     fn gained(&mut self, partition: u32) {
@@ -97,13 +94,14 @@ impl Watch {
 
     fn log_unreachable(&self, reason: &str) {
         events::LogUnreachable { reason }.emit(&self.metrics);
-        self.health.unreachable(Dependency::Log, reason);
+        self.health.log_unreachable(reason);
     }
 }
 
 impl Observer for Watch {
     fn notice(&mut self, moment: Moment<'_>) {
         match moment {
+            Moment::Member(member) => self.health.member(member),
             Moment::Gained { partition } => self.gained(partition),
             Moment::Lost { partition } => self.lost(partition),
             Moment::ReplayStarted { partition, left } => self.replay_started(partition, left),
@@ -126,12 +124,12 @@ impl Observer for Watch {
             }
             Moment::Failed(error) => self.failed(error),
             Moment::LogUnreachable(reason) => self.log_unreachable(reason),
-            Moment::LogReachable => self.health.reachable(Dependency::Log),
-            Moment::RegistryUnreachable { why, .. } => {
+            Moment::LogReachable => self.health.log_reachable(),
+            Moment::RegistryUnreachable { partition, why } => {
                 events::RegistryUnreachable { reason: why }.emit(&self.metrics);
-                self.health.unreachable(Dependency::Registry, why);
+                self.health.registry_unreachable(partition, why);
             }
-            Moment::RegistryReachable => self.health.reachable(Dependency::Registry),
+            Moment::RegistryReachable { partition } => self.health.registry_reachable(partition),
             Moment::Refused { partition, refusal } => {
                 events::StateRefused { partition, reason: &refusal.to_string() }.emit(&self.metrics);
             }
@@ -140,7 +138,7 @@ impl Observer for Watch {
     }
 
     fn tick(&mut self, in_log_call: bool) {
-        self.heartbeat.waits(in_log_call);
+        self.health.tick(in_log_call);
     }
 }
 

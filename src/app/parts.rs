@@ -1,5 +1,6 @@
 //! How each part is started, from what all of them share.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -9,30 +10,33 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::housekeeping::Housekeeping;
-use super::log::{Log, patiently};
+use super::log::Log;
 use super::observe::Watch;
+use super::patience::Patience;
+use super::registry::{self, Rows};
 use super::{Error, Event, clock, keys, settings, workers};
 use crate::access::{Admin, Keys, socket};
 use crate::api::{self, Serving};
 use crate::config::Config;
 use crate::query::Reader;
-use crate::registry::{Registry, Schemas};
+use crate::registry::Schemas;
 use crate::store::{Partitions, Shared};
 use crate::stream::decode::Decoder;
-use crate::stream::{Engine, Parts, Planted, RowFormat, Worker};
-use crate::telemetry::{Health, Metrics};
+use crate::stream::{Engine, Parts, Planted, Worker};
+use crate::telemetry::{Health, Metrics, WorkerHealth};
 use crate::topics::TopicLog;
 use crate::topics::kafka::{self, KafkaLog};
 
 /// What the parts share.
 pub struct Common<'c> {
     pub config: &'c Config,
-    pub registry: Option<Arc<Registry>>,
-    pub format: RowFormat,
+    /// The API keys; none before they are loaded.
+    pub keys: Arc<Keys>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub partitions: Arc<Partitions>,
-    pub shared: Arc<Shared>,
+    /// Cancelled by the first signal.
+    pub interrupted: CancellationToken,
     pub stop: CancellationToken,
     pub stop_sidecar: CancellationToken,
     pub stop_last: CancellationToken,
@@ -40,43 +44,75 @@ pub struct Common<'c> {
     pub runtime: Runtime,
 }
 
+/// What the workers stand on; whatever of it does not answer at the start is waited for.
+pub struct Ground {
+    /// The log.
+    pub log: Log,
+    /// What the states of all partitions share.
+    pub shared: Arc<Shared>,
+    /// The registry, and how rows are written.
+    pub rows: Rows,
+}
+
 impl Common<'_> {
+    /// Asks until there is an answer or the process is told to stop; meanwhile `/startupz` says what is waited for.
+    fn patiently<T>(&self, ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        Patience { go_on: &|| !self.interrupted.is_cancelled(), tell: &|why| self.health.starting(why) }.ask(ask)
+    }
+
+    /// Asks the registry, opens the log, and lays out what the states of its partitions may take.
+    pub fn ground(&self) -> Result<Ground, Error> {
+        let rows = self.rows()?;
+        let log = self.patiently(|| Log::open(self.config))?;
+        let shared = Arc::new(Shared::open(&settings::budget(self.config, log.partitions().get()))?);
+        Ok(Ground { log, shared, rows })
+    }
+
+    fn rows(&self) -> Result<Rows, Error> {
+        let runtime = self.runtime.handle();
+        let registry = registry::open(self.config, runtime)?;
+        let format = self.patiently(|| registry::row_format(self.config, registry.as_deref(), runtime))?;
+        Ok(Rows { registry, format })
+    }
+
     /// Loads the keys, follows the control topic, and answers on the data folder's socket.
-    pub fn keys(&self, log: &Log) -> Result<(Arc<Keys>, Admin), Error> {
+    pub fn load_keys(&self, log: &Log) -> Result<Admin, Error> {
         let _context = self.runtime.enter();
         let server = socket::Server::bind(&self.config.engine.data_dir).map_err(|e| Error::State(e.to_string()))?;
         let control = log.control()?;
-        let (keys, next) = keys::load(self.config, &*control, &|| !self.stop.is_cancelled())?;
-        let admin = Admin::new(Arc::clone(&keys), Arc::clone(&control));
+        let next = self.patiently(|| keys::load(&self.keys, &*control))?;
+        let admin = Admin::new(Arc::clone(&self.keys), Arc::clone(&control));
         let stop = Arc::new(AtomicBool::new(false));
-        keys.follow(control, next, Arc::clone(&stop)).map_err(|error| Error::Failed(error.to_string()))?;
+        self.keys.follow(control, next, Arc::clone(&stop)).map_err(|error| Error::Failed(error.to_string()))?;
         let stopped = self.stop_last.clone();
         self.runtime.spawn(async move {
             stopped.cancelled().await;
             stop.store(true, Ordering::Release);
         });
         self.runtime.spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
-        Ok((keys, admin))
+        Ok(admin)
     }
 
     /// Starts the worker threads.
-    pub fn workers(&self, log: &Log) -> Result<Vec<JoinHandle<()>>, Error> {
-        match log {
+    pub fn workers(&self, ground: &Ground) -> Result<Vec<JoinHandle<()>>, Error> {
+        match &ground.log {
             Log::Embedded(broker) => {
                 let names = (0..self.config.engine.workers).map(worker_name);
                 let members: Vec<_> = names.map(|name| broker.join(&name)).collect();
                 broker.spread()?;
                 let joined = members.into_iter().enumerate();
-                joined.map(|(number, member)| self.worker(number, move |_| Ok(member))).collect()
+                joined.map(|(number, member)| self.worker(number, ground, move |_, _| Ok(member))).collect()
             }
             Log::Kafka(settings, _) => {
                 let numbers = 0..self.config.engine.workers;
                 let join = |number| {
                     let settings = settings.clone();
-                    self.worker(number, move |stop| {
-                        patiently(&|| !stop.is_cancelled(), || {
-                            KafkaLog::join(kafka::Settings::clone(&settings), number)
-                        })
+                    self.worker(number, ground, move |stop, health| {
+                        let patience =
+                            Patience { go_on: &|| !stop.is_cancelled(), tell: &|why| health.log_unreachable(why) };
+                        let joined = patience.ask(|| Ok(KafkaLog::join(kafka::Settings::clone(&settings), number)?))?;
+                        health.log_reachable();
+                        Ok(joined)
                     })
                 };
                 numbers.map(join).collect()
@@ -84,12 +120,12 @@ impl Common<'_> {
         }
     }
 
-    fn engine(&self) -> Result<Engine, Error> {
-        let registry = self.registry.clone();
+    fn engine(&self, rows: &Rows) -> Result<Engine, Error> {
+        let registry = rows.registry.clone();
         Ok(Engine {
             decoder: Decoder::new(registry.map(|registry| registry as Arc<dyn Schemas>)),
             rules: self.config.core_rules()?,
-            format: self.format,
+            format: rows.format,
             rows_bytes: settings::rows_bytes(self.config),
             planted: Planted::default(),
         })
@@ -98,46 +134,53 @@ impl Common<'_> {
     fn worker<L: TopicLog>(
         &self,
         number: usize,
-        join: impl FnOnce(&CancellationToken) -> Result<L, Error> + Send + 'static,
+        ground: &Ground,
+        join: impl FnOnce(&CancellationToken, &WorkerHealth) -> Result<L, Error> + Send + 'static,
     ) -> Result<JoinHandle<()>, Error> {
         let name = worker_name(number);
-        let observer = Watch::new(Arc::clone(&self.metrics), Arc::clone(&self.health), &name, clock::now);
-        let (engine, options) = (self.engine()?, settings::worker(self.config));
+        let health = self.health.worker(&name);
+        let observer = Watch::new(Arc::clone(&self.metrics), Arc::clone(&health), clock::now);
+        let (engine, options) = (self.engine(&ground.rows)?, settings::worker(self.config));
         let parts = Parts {
-            shared: Arc::clone(&self.shared),
+            shared: Arc::clone(&ground.shared),
             partitions: Arc::clone(&self.partitions),
             clock: workers::clock(),
         };
         let (stop, token) = (self.stop.clone(), self.stop.clone());
         workers::spawn(name, stop, self.sender.clone(), move || {
-            Ok(Worker::new(join(&token)?, engine, options, parts, observer))
+            Ok(Worker::new(join(&token, &health)?, engine, options, parts, observer))
         })
     }
 
-    /// Starts the sidecar; it answers from now on, and is ready when the workers are.
-    pub fn sidecar(&self, log: &Log, keys: Arc<Keys>) -> Result<Serving, Error> {
-        let sidecar = &self.config.sidecar;
+    /// Starts the sidecar with nothing but its probes and metrics: whatever the start waits for, they say so.
+    pub fn sidecar(&self) -> Result<Serving, Error> {
+        let _context = self.runtime.enter();
+        let (listen, stop) = (self.config.sidecar.listen, self.stop_sidecar.clone());
+        api::serve(listen, self.state(None)?, stop).map_err(|error| Error::Failed(error.to_string()))
+    }
+
+    /// What the sidecar works with; without a log, what its probes do.
+    pub fn state(&self, log: Option<&Log>) -> Result<api::State, Error> {
         let rules = Arc::new(self.config.core_rules()?);
-        let state = api::State::new(api::Parts {
-            keys,
-            reader: Reader::new(Arc::clone(&self.partitions), rules, log.partitions()),
+        let partitions = log.map_or(NonZeroU32::MIN, Log::partitions);
+        Ok(api::State::new(api::Parts {
+            keys: Arc::clone(&self.keys),
+            reader: Reader::new(Arc::clone(&self.partitions), rules, partitions),
             health: Arc::clone(&self.health),
             metrics: Arc::clone(&self.metrics),
-            ingest: log.ingest(),
+            ingest: log.and_then(Log::ingest),
             limits: settings::limits(self.config),
-        });
-        let _context = self.runtime.enter();
-        api::serve(sidecar.listen, state, self.stop_sidecar.clone()).map_err(|error| Error::Failed(error.to_string()))
+        }))
     }
 
     /// Starts housekeeping.
-    pub fn housekeeping(&self, log: &Log) -> Result<JoinHandle<()>, Error> {
+    pub fn housekeeping(&self, ground: &Ground) -> Result<JoinHandle<()>, Error> {
         let retention = i64::try_from(self.config.topics.retention.millis()).unwrap_or(i64::MAX);
         let housekeeping = Housekeeping {
             metrics: Arc::clone(&self.metrics),
             partitions: Arc::clone(&self.partitions),
-            shared: Arc::clone(&self.shared),
-            broker: log.broker(),
+            shared: Arc::clone(&ground.shared),
+            broker: ground.log.broker(),
             retention,
         };
         housekeeping.spawn(self.stop.clone(), self.sender.clone())

@@ -14,9 +14,18 @@ impl From<registry::Error> for Error {
     fn from(error: registry::Error) -> Self {
         match error {
             registry::Error::Settings(reason) => Self::Configuration(reason),
+            registry::Error::Unreachable(_) => Self::Unreachable(error.to_string()),
             other => Self::Refused(other.to_string()),
         }
     }
+}
+
+/// The registry, if there is one, and how rows are written.
+pub struct Rows {
+    /// The registry.
+    pub registry: Option<Arc<Registry>>,
+    /// How rows are written.
+    pub format: RowFormat,
 }
 
 /// The registry, if one is configured.

@@ -22,11 +22,12 @@ pub fn state_dir(config: &Config) -> PathBuf {
     config.engine.data_dir.join("state")
 }
 
-/// What the state may take.
-pub fn budget(config: &Config) -> store::Budget {
+/// What the state may take, with so many partitions in the log: one process may come to hold them all.
+pub fn budget(config: &Config, partitions: u32) -> store::Budget {
     store::Budget {
         memory_bytes: config.engine.memory_split().store,
         open_files: config.engine.open_files,
+        partitions: partitions as usize,
         ..store::Budget::default()
     }
 }
@@ -59,7 +60,8 @@ pub fn embedded(config: &Config) -> embedded::Settings {
     let partitions = NonZeroU32::new(config.topics.partitions).unwrap_or(NonZeroU32::MIN);
     let topics =
         PerInput { touchpoints: config.topics.touchpoints.clone(), conversions: config.topics.conversions.clone() };
-    embedded::Settings { topics, ..embedded::Settings::new(partitions) }
+    let memory_bytes = config.engine.memory_split().log;
+    embedded::Settings { topics, memory_bytes, ..embedded::Settings::new(partitions) }
 }
 
 /// Logs and traces.
@@ -106,7 +108,7 @@ fn millis(span: crate::config::units::Span) -> Millis {
 /// How to reach Kafka.
 pub fn kafka(config: &Config) -> kafka::Settings {
     let (of, topics) = (&config.kafka, &config.topics);
-    let queues = config.engine.memory_split().client_queues / config.engine.workers.max(1);
+    let queues = config.engine.memory_split().log / config.engine.workers.max(1);
     kafka::Settings {
         brokers: of.brokers.clone(),
         properties: of.properties.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

@@ -48,6 +48,7 @@ struct Guard {
 impl Guard {
     fn tell(&mut self, error: Option<Error>) {
         self.told = true;
+        let error = error.filter(|error| !matches!(error, Error::Stopped));
         // Nobody listens any more: the process is stopping anyway.
         drop(self.events.send(Event::Ended { name: std::mem::take(&mut self.name), error }));
         self.stop.cancel(); // after it is told, or another's clean end would be heard first

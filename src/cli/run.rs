@@ -25,9 +25,9 @@ impl From<app::Error> for Failure {
     fn from(error: app::Error) -> Self {
         let exit = match &error {
             app::Error::Configuration(_) => Exit::Configuration,
-            app::Error::Refused(_) => Exit::Refused,
+            app::Error::Refused(_) | app::Error::Unreachable(_) => Exit::Refused,
             app::Error::State(_) => Exit::State,
-            app::Error::Failed(_) => Exit::Failed,
+            app::Error::Failed(_) | app::Error::Stopped => Exit::Failed,
         };
         Self::new(exit, error.to_string())
     }

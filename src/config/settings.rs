@@ -165,10 +165,15 @@ const SECTIONS: &[Section] = &[
             setting(
                 "engine.memory",
                 "size, at least 64MiB",
-                "The bound for block cache and write buffers (half), pending batches (a quarter) and the Kafka \
-                 client's queues (a quarter), whatever the number of users and partitions.",
+                "The bound for block cache and write buffers of the state (half), pending batches (a quarter) and the \
+                 Kafka client's queues or the embedded log's buffers and cache (a quarter), whatever the number of \
+                 users and partitions.",
             ),
-            setting("engine.open_files", "number, 64 to 1000000", "The most files that the state keeps open."),
+            setting(
+                "engine.open_files",
+                "number, 64 to 1000000",
+                "The most files that the state keeps open, shared out evenly; a partition gets at least 20.",
+            ),
             setting(
                 "engine.batch_latency",
                 "duration, 1ms to 5s",

@@ -291,15 +291,15 @@ pub struct Memory {
     pub store: usize,
     /// Pending batches and what is being built from them, of all workers.
     pub batches: usize,
-    /// librdkafka's queues, of all clients.
-    pub client_queues: usize,
+    /// The log's side: librdkafka's queues, of all clients; or the embedded log's own write buffers and block cache.
+    pub log: usize,
 }
 
 impl Engine {
-    /// Half to the store, a quarter each to batches and to the client's queues.
+    /// Half to the store, a quarter each to batches and to the log's side.
     pub fn memory_split(&self) -> Memory {
         let total = self.memory.as_usize();
-        Memory { store: total / 2, batches: total / 4, client_queues: total / 4 }
+        Memory { store: total / 2, batches: total / 4, log: total / 4 }
     }
 }
 

@@ -73,6 +73,27 @@ pub struct Touchpoint<'a> {
     pub milestone: Option<&'a str>,
 }
 
+impl<'a> Touchpoint<'a> {
+    /// A click of which nothing more is known.
+    pub const fn click(event_id: &'a str, user_id: &'a str, occurred_at: Millis) -> Self {
+        Self {
+            event_id,
+            user_id,
+            occurred_at,
+            channel: None,
+            interaction: DEFAULT_INTERACTION,
+            source: None,
+            medium: None,
+            campaign: None,
+            content: None,
+            term: None,
+            cost_micros: None,
+            currency: None,
+            milestone: None,
+        }
+    }
+}
+
 /// One event worth crediting. The derived order is the contract's, as for [`Touchpoint`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conversion<'a> {

@@ -133,10 +133,9 @@ impl Shared {
     /// The options of the partition in `dir`.
     pub(super) fn options(&self, dir: &Path) -> Result<Options, rocksdb::Error> {
         // Options that the binding has no setter for; they must come first, the text makes new options.
-        let mut options = Options::default().get_options_from_string(&format!(
-            "bottommost_file_compaction_delay={NO_REWRITE};avoid_flush_during_shutdown={}",
-            self.budget.lose_unflushed_on_close
-        ))?;
+        let lose = self.budget.lose_unflushed_on_close;
+        let text = format!("bottommost_file_compaction_delay={NO_REWRITE};avoid_flush_during_shutdown={lose}");
+        let mut options = Options::default().get_options_from_string(text)?;
         options.create_if_missing(true);
         options.set_env(&self.env);
         options.set_info_logger(logger(dir));

@@ -8,6 +8,8 @@ use crate::topics::{Error, Input, Offset, PerInput};
 /// A moment worth telling.
 #[derive(Debug)]
 pub enum Moment<'a> {
+    /// Every turn: whether the group counts this worker in and has told it its share, which may be empty.
+    Member(bool),
     /// The group gave this worker a partition.
     Gained {
         /// The partition.
@@ -84,8 +86,11 @@ pub enum Moment<'a> {
         /// Why.
         why: &'a str,
     },
-    /// The registry answered.
-    RegistryReachable,
+    /// The partition waits for the registry no longer.
+    RegistryReachable {
+        /// The partition.
+        partition: u32,
+    },
     /// The state must not go on; the process ends.
     Refused {
         /// The partition.

@@ -61,6 +61,8 @@ pub struct Owned {
     pub(super) committed_at: Millis,
     /// A record whose rows made our code panic when they were produced: it is set aside when it is met again.
     poisoned: Option<Place>,
+    /// Whether it waits for the registry.
+    registry_silent: bool,
 }
 
 impl Owned {
@@ -85,6 +87,7 @@ impl Owned {
             most: usize::MAX,
             committed_at: 0,
             poisoned: None,
+            registry_silent: false,
         })
     }
 
@@ -138,7 +141,7 @@ impl Owned {
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
         let partition = self.number;
-        let Self { store, intake, late, log: identity, meta, prepared, most, .. } = self;
+        let Self { store, intake, late, log: identity, meta, prepared, most, registry_silent, .. } = self;
         *most = most.saturating_mul(2).clamp(1, limit.records);
         prepared.clear();
         let mut count = intake.pick(log, partition, *most, now);
@@ -150,6 +153,9 @@ impl Owned {
         loop {
             match prepared.fill(engine, &source, count, mode) {
                 Ok(()) => {
+                    if std::mem::take(registry_silent) {
+                        observer.notice(Moment::RegistryReachable { partition });
+                    }
                     if prepared.giant {
                         observer.notice(Moment::Giant { partition });
                     }
@@ -165,6 +171,7 @@ impl Owned {
                 }
                 Err(Trouble::Registry(why)) => {
                     prepared.taken = 0;
+                    *registry_silent = true;
                     observer.notice(Moment::RegistryUnreachable { partition, why: &why });
                     return Ok(false);
                 }

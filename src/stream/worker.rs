@@ -198,6 +198,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
                 Assignment::Lost(number) => self.lose(number)?,
             }
         }
+        self.observer.notice(Moment::Member(self.log.is_member())); // after what it gained, or it would look as if it had none
         self.open_waiting()?;
         let mut busy = self.advance()?;
         busy |= self.answer()?;
@@ -328,14 +329,10 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         self.observer.tick(true);
         let outcome = self.send(which);
         self.observer.tick(false);
-        match outcome {
-            Ok((receipt, records)) => {
-                let took = (self.parts.clock)() - self.began_at;
-                self.observer.notice(Moment::Committed { took, records });
-                self.write(which, &receipt)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let (receipt, records) = outcome?;
+        let took = (self.parts.clock)() - self.began_at;
+        self.observer.notice(Moment::Committed { took, records });
+        self.write(which, &receipt)
     }
 
     /// Begins, produces and commits, back to back.

@@ -18,7 +18,7 @@ pub mod metrics;
 mod throttle;
 pub mod traces;
 
-pub use health::{Health, Heartbeat, PartitionState};
+pub use health::{Health, PartitionState, WorkerHealth};
 pub use logs::{Format, Guard, Settings, start};
 pub use metrics::Metrics;
 

@@ -215,6 +215,9 @@ pub trait TopicLog {
     /// gave or took since the last call, in order. Called at least every few seconds; never inside a transaction.
     fn poll(&mut self, wait: Duration) -> Result<Vec<Assignment>, Error>;
 
+    /// Whether the group counts this worker in and the last poll has told all of its share, which may be empty.
+    fn is_member(&self) -> bool;
+
     /// Which log this is.
     fn identity(&mut self) -> Result<LogIdentity, Error>;
 

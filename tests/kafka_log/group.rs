@@ -57,6 +57,27 @@ fn two_members_and_a_rebalance_between_answer_every_record_once() {
 }
 
 #[test]
+fn a_member_without_a_partition_is_told_so() {
+    let broker = Broker::shared();
+    let settings = settings(broker.address(), "told", 1);
+    let mut first = Worker::join(&settings, 0);
+    assert!(!first.log.is_member(), "nobody has told it anything");
+    eventually("the only partition", Duration::from_secs(30), || {
+        first.take(Duration::from_millis(20));
+        assert!(!first.log.is_member() || first.next.len() == 1, "told before it knew its partition");
+        first.log.is_member().then_some(())
+    });
+    let mut second = Worker::join(&settings, 1);
+    assert!(!second.log.is_member());
+    eventually("the word that there is none left", Duration::from_secs(30), || {
+        first.take(Duration::from_millis(20));
+        second.take(Duration::from_millis(20));
+        second.log.is_member().then_some(())
+    });
+    assert_eq!((first.next.len() + second.next.len(), first.log.is_member()), (1, true));
+}
+
+#[test]
 fn a_member_that_comes_back_under_its_name_goes_on_where_it_was() {
     let broker = Broker::shared();
     let settings = settings(broker.address(), "comes-back", 2);

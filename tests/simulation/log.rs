@@ -272,6 +272,10 @@ impl TopicLog for SimLog {
         self.member.poll(wait)
     }
 
+    fn is_member(&self) -> bool {
+        self.member.is_member()
+    }
+
     fn identity(&mut self) -> Result<LogIdentity, Error> {
         self.enter("identity")?;
         self.member.identity()

@@ -1,7 +1,7 @@
 //! The observer of a worker: notes what came about, and lets the process die between the engine's own steps.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -57,12 +57,14 @@ pub struct Watcher {
     partitions: Arc<store::Partitions>,
     life: Rc<Life>,
     replays: BTreeMap<u32, Replay>,
+    /// Partitions that have said that they wait for the registry.
+    waiting: BTreeSet<u32>,
 }
 
 impl Watcher {
     /// The observer of `who`.
     pub fn new(scene: Scene, who: Who, partitions: Arc<store::Partitions>, life: Rc<Life>) -> Self {
-        Self { scene, who, partitions, life, replays: BTreeMap::new() }
+        Self { scene, who, partitions, life, replays: BTreeMap::new(), waiting: BTreeSet::new() }
     }
 
     fn meet(&self, situation: Situation) {
@@ -164,6 +166,10 @@ impl Watcher {
             report.applied.conversions
         );
         self.say(line);
+        if self.waiting.contains(&report.partition) {
+            let what = format!("p{} writes and still says that it waits for the registry", report.partition);
+            self.scene.borrow_mut().violate(what);
+        }
         let read = self.life.read.borrow_mut().remove(&report.partition).unwrap_or(0);
         let left = read.saturating_sub(records as usize);
         self.life.read.borrow_mut().insert(report.partition, left);
@@ -207,6 +213,7 @@ impl Observer for Watcher {
             }
             Moment::Lost { partition } => {
                 self.say(format!("p{partition}: lost"));
+                self.waiting.remove(&partition);
                 if self.replays.remove(&partition).is_some() {
                     self.meet(Situation::MovedInReplay);
                 }
@@ -230,7 +237,11 @@ impl Observer for Watcher {
                 self.life.flushed.borrow_mut().push(partition);
                 self.meet(Situation::FlushedByAge);
             }
-            Moment::RegistryUnreachable { .. } => self.meet(Situation::RegistryUnreachable),
+            Moment::RegistryUnreachable { partition, .. } => {
+                self.waiting.insert(partition);
+                self.meet(Situation::RegistryUnreachable);
+            }
+            Moment::RegistryReachable { partition } => drop(self.waiting.remove(&partition)),
             Moment::Refused { partition, refusal } => self.say(format!("p{partition}: refused: {refusal}")),
             _ => {}
         }

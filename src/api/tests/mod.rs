@@ -21,13 +21,14 @@ use super::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, St
 use crate::access::control::memory::MemoryControl;
 use crate::access::{Admin, Keys, Pepper, Peppers, Role};
 use crate::query::samples::Shop;
-use crate::telemetry::{Health, Metrics, PartitionState};
+use crate::telemetry::{Health, Metrics, PartitionState, WorkerHealth};
 use crate::topics::Input;
 
 /// The service over a small state.
 pub(super) struct Bench {
     pub(super) shop: Shop,
     pub(super) health: Arc<Health>,
+    pub(super) worker: Arc<WorkerHealth>,
     pub(super) log: Arc<Log>,
     pub(super) admin: Admin,
     pub(super) state: State,
@@ -89,13 +90,16 @@ impl Bench {
         let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
         let admin = Admin::new(Arc::clone(&keys), Arc::new(MemoryControl::default()));
         let health = Arc::new(Health::default());
-        health.partition(0, PartitionState::Live);
+        let worker = health.worker("worker-0");
+        worker.member(true);
+        worker.partition(0, PartitionState::Live);
+        health.running();
         let log = Arc::new(Log::default());
         let ingest = embedded.then(|| Arc::clone(&log) as Arc<dyn Ingest>);
         let metrics = Arc::new(Metrics::new().unwrap());
         let reader = shop.reader.clone();
         let state = State::new(Parts { keys, reader, health: Arc::clone(&health), metrics, ingest, limits });
-        Self { shop, health, log, admin, state }
+        Self { shop, health, worker, log, admin, state }
     }
 
     pub(super) fn router(&self) -> Router {

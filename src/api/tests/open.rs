@@ -7,7 +7,6 @@ use axum::routing::get;
 use super::{Answer, Bench, answer, request};
 use crate::api::{Code, layers, problem};
 use crate::telemetry::PartitionState;
-use crate::telemetry::health::Dependency;
 
 async fn open(bench: &Bench, method: &str, path: &str) -> Answer {
     bench.send(request(method, path, None).body(Body::empty()).unwrap()).await
@@ -20,13 +19,14 @@ async fn probes_answer_from_health_and_say_why_not() {
         let got = open(&bench, "GET", path).await;
         assert_eq!((got.status, got.json()), (StatusCode::OK, serde_json::json!({"status": "ok"})), "{path}");
     }
-    bench.health.partition(3, PartitionState::Replaying { left: 17 });
-    bench.health.unreachable(Dependency::Registry, "connection refused");
+    bench.worker.partition(3, PartitionState::Replaying { left: 17 });
+    bench.worker.registry_unreachable(3, "connection refused");
     let ready = open(&bench, "GET", "/readyz").await;
     assert_eq!((ready.status, ready.problem().code), (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable));
     let reasons = ready.problem().reasons;
     assert_eq!(reasons.iter().map(|r| r.code.as_str()).collect::<Vec<_>>(), ["registry_unreachable", "replaying"]);
     assert_eq!((reasons[1].partition, reasons[1].records_left), (Some(3), Some(17)));
+    assert_eq!(reasons[1].worker.as_deref(), Some("worker-0"));
     assert_eq!(open(&bench, "GET", "/livez").await.status, StatusCode::OK, "no dependency restarts us");
     assert_eq!(open(&bench, "GET", "/startupz").await.status, StatusCode::OK, "started is for ever");
     bench.health.fatal("disk full");
@@ -127,6 +127,7 @@ fn codes_are_added_to_and_never_changed() {
         ("log_unavailable", 503),
         ("ingest_elsewhere", 404),
         ("unavailable", 503),
+        ("starting", 503),
     ];
     assert_eq!(listed, known);
     for code in Code::ALL {

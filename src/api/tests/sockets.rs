@@ -14,7 +14,9 @@ use crate::api::{Limits, Serving, serve};
 fn start(bench: &Bench) -> (Serving, CancellationToken) {
     let stop = CancellationToken::new();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    (serve(any, bench.state.clone(), stop.clone()).unwrap(), stop)
+    let serving = serve(any, bench.state.clone(), stop.clone()).unwrap();
+    serving.open(bench.state.clone());
+    (serving, stop)
 }
 
 /// Sends bytes and reads until the other side closes or nothing comes for long.
@@ -98,6 +100,28 @@ async fn what_is_under_way_is_answered_before_the_end() {
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     serving.ended().await.unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any longer");
+}
+
+#[tokio::test]
+async fn until_it_is_opened_only_probes_answer() {
+    let bench = Bench::open();
+    let stop = CancellationToken::new();
+    let serving = serve(SocketAddr::from(([127, 0, 0, 1], 0)), bench.state.clone(), stop.clone()).unwrap();
+    let (address, journey) = (serving.address(), "/v1/users/ann/journey");
+    for path in ["/livez", "/metrics"] {
+        let answer = exchange(address, &close(path)).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let answer = exchange(address, &close(journey)).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let (head, body) = (answer.to_lowercase(), "\"code\":\"starting\"");
+    assert!(answer.contains(body) && head.contains("retry-after: 1") && head.contains("problem+json"), "{answer}");
+    assert!(exchange(address, &close("/nothing")).await.starts_with("HTTP/1.1 404"));
+    serving.open(bench.state.clone());
+    let answer = exchange(address, &close(journey)).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    stop.cancel();
+    serving.ended().await.unwrap();
 }
 
 #[tokio::test]

@@ -158,21 +158,7 @@ mod tests {
     }
 
     fn touchpoint(event_id: &'static str, occurred_at: i64) -> Touchpoint<'static> {
-        Touchpoint {
-            event_id,
-            user_id: "u",
-            occurred_at,
-            channel: Some("email"),
-            interaction: "click",
-            source: None,
-            medium: None,
-            campaign: None,
-            content: None,
-            term: None,
-            cost_micros: None,
-            currency: None,
-            milestone: None,
-        }
+        Touchpoint { channel: Some("email"), ..Touchpoint::click(event_id, "u", occurred_at) }
     }
 
     fn partition() -> Partition {

@@ -81,7 +81,7 @@ impl Check<'_, '_> {
     fn all<L: TopicLog>(&mut self, log: &mut L) -> Result<Found, Error> {
         let identity = log.identity()?;
         take_all(log, identity.partitions)?;
-        let shared = Shared::open(&settings::budget(self.config))?;
+        let shared = Shared::open(&settings::budget(self.config, identity.partitions))?;
         let mut found = Found { partitions: identity.partitions, ..Found::default() };
         for number in 0..identity.partitions {
             let dir = settings::state_dir(self.config).join(format!("p-{number:05}"));

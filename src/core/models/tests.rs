@@ -10,19 +10,8 @@ const NOON: i64 = 1_700_000_000_000;
 /// A path of touchpoints that many days before the last, by channel.
 fn path(steps: &[(&'static str, i64)]) -> Vec<Touchpoint<'static>> {
     let touchpoint = |(channel, days_before): &(&'static str, i64)| Touchpoint {
-        event_id: "t",
-        user_id: "u",
-        occurred_at: NOON - days_before * DAY,
         channel: Some(*channel).filter(|channel| !channel.is_empty()),
-        interaction: "click",
-        source: None,
-        medium: None,
-        campaign: None,
-        content: None,
-        term: None,
-        cost_micros: None,
-        currency: None,
-        milestone: None,
+        ..Touchpoint::click("t", "u", NOON - days_before * DAY)
     };
     steps.iter().map(touchpoint).collect()
 }

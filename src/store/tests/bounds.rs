@@ -1,68 +1,13 @@
-//! What the store may cost: memory and file handles of idle partitions, reads for what is not there.
+//! What reads may cost for what is not there. (What idle partitions cost is measured in a process of its own:
+//! `tests/idle_partitions.rs`.)
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
 
 use super::fold::{START, user};
 use super::reads::small;
-use crate::store::{Batch, Budget, Partition, Shared, Stored};
-
-const CHILD: &str = "TRIBUTARY_TEST_IDLE_DIR";
-const MIB: usize = 1 << 20;
-
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-fn handles() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Opens the partition of a number, writes a little, puts half of it on disk.
-fn idle(shared: &Shared, dir: &Path, number: u64) -> Partition {
-    let partition = Partition::open(shared, &dir.join(number.to_string())).unwrap();
-    let mut batch = Batch::new();
-    for round in 0..2 {
-        for who in 0..20 {
-            batch.put_touchpoint(user(who), START + round, b"a touchpoint");
-        }
-        batch.set_meta(b"offsets");
-        partition.write(&mut batch).unwrap();
-        if round == 0 {
-            partition.flush().unwrap();
-        }
-    }
-    partition
-}
-
-/// Runs in a process of its own, for other tests have memory and files too.
-#[test]
-fn idle_partitions_cost_little() {
-    if let Some(dir) = std::env::var_os(CHILD) {
-        let dir = PathBuf::from(dir);
-        let shared = Shared::open(&Budget { partitions: 256, ..Budget::default() }).unwrap();
-        let mut open = vec![idle(&shared, &dir, 0)];
-        let (memory, files) = (resident(), handles());
-        open.extend((1..256).map(|number| idle(&shared, &dir, number)));
-        let (memory, files) = (resident() - memory, handles() - files);
-        println!("255 more partitions: {} KiB, {files} file handles", memory >> 10);
-        assert!(memory < 64 * MIB, "{} KiB", memory >> 10);
-        assert!(files < 2_000, "{files} file handles");
-        return;
-    }
-    // Where there is a file system in memory: a thousand syncs would take most of a minute.
-    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::tests::bounds::idle_partitions_cost_little", "--nocapture"])
-        .env(CHILD, dir.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("255 more partitions"), "{said}{output:?}");
-}
+use crate::store::{Batch, Partition, Shared, Stored};
 
 #[test]
 fn a_user_without_conversions_costs_no_block() {

@@ -113,8 +113,9 @@ mod tests {
     #[test]
     fn partitions_by_state_come_from_health() {
         let health = Health::default();
-        health.partition(0, PartitionState::Live);
-        health.partition(1, PartitionState::Replaying { left: 12 });
+        let worker = health.worker("worker-0");
+        worker.partition(0, PartitionState::Live);
+        worker.partition(1, PartitionState::Replaying { left: 12 });
         let text = Metrics::new().unwrap().render(&health).unwrap();
         assert!(text.contains("tributary_partitions{state=\"live\"} 1"), "{text}");
         assert!(text.contains("tributary_partitions{state=\"replaying\"} 1"));

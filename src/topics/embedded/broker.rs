@@ -60,7 +60,7 @@ impl Broker {
     /// # Errors
     /// [`Error::InUse`], [`Error::Differs`] if it was made with other partitions or names, [`Error::Storage`].
     pub fn open(place: &Place, settings: &Settings) -> Result<Arc<Self>, Error> {
-        let storage = Storage::open(place)?;
+        let storage = Storage::open(place, settings.memory_bytes)?;
         let identity = identify(&storage, settings)?;
         let slots = slots(settings.partitions);
         let mut extents = Vec::with_capacity(slots.len());

@@ -24,8 +24,8 @@ const CHUNK: usize = 4 << 20;
 pub struct Member {
     broker: Arc<Broker>,
     instance: Instance,
-    /// The changes of the group that the last poll saw.
-    seen: u64,
+    /// The changes of the group that the last poll saw; none before the first one.
+    seen: Option<u64>,
     held: BTreeMap<u32, Held>,
     transaction: Option<Transaction>,
     row: Vec<u8>,
@@ -46,7 +46,7 @@ struct Transaction {
 
 impl Member {
     pub(super) fn new(broker: Arc<Broker>, instance: Instance) -> Self {
-        Self { broker, instance, seen: 0, held: BTreeMap::new(), transaction: None, row: Vec::new() }
+        Self { broker, instance, seen: None, held: BTreeMap::new(), transaction: None, row: Vec::new() }
     }
 
     /// Whether the last poll's view of a partition still holds.
@@ -173,18 +173,18 @@ impl TopicLog for Member {
     fn poll(&mut self, wait: Duration) -> Result<Vec<Assignment>, topics::Error> {
         let mut state = self.broker.lock();
         if !wait.is_zero() {
-            let idle = |state: &mut State| state.group.changes() == self.seen && !self.behind();
+            let idle = |state: &mut State| Some(state.group.changes()) == self.seen && !self.behind();
             let waited = self.broker.changed.wait_timeout_while(state, wait, idle);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if state.group.changes() == self.seen {
+        if Some(state.group.changes()) == self.seen {
             return Ok(Vec::new());
         }
         let held = self.held.iter().map(|(partition, held)| (*partition, held.epoch)).collect();
         let before = state.group.changes();
         let news = state.group.poll(self.instance, &held);
         // What this poll itself changed, others must see; and this one must look again at its next.
-        self.seen = before;
+        self.seen = Some(before);
         if state.group.changes() != before {
             self.broker.changed.notify_all();
         }
@@ -198,6 +198,10 @@ impl TopicLog for Member {
             }
         }
         Ok(news.into_iter().map(|(assignment, _)| assignment).collect())
+    }
+
+    fn is_member(&self) -> bool {
+        self.seen.is_some()
     }
 
     fn identity(&mut self) -> Result<LogIdentity, topics::Error> {

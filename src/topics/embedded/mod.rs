@@ -136,12 +136,15 @@ pub struct Settings {
     pub sync: bool,
     /// The cluster's id if the log is made now; a random one if there is none.
     pub cluster: Option<String>,
+    /// What its write buffers and its block cache may take, in bytes; more than 56 MiB is not made use of.
+    pub memory_bytes: usize,
 }
 
 impl Settings {
     /// The usual names, synced, with a random cluster id.
     pub fn new(partitions: NonZeroU32) -> Self {
-        Self { partitions, topics: PerInput::from_fn(|input| input.name().to_owned()), sync: true, cluster: None }
+        let topics = PerInput::from_fn(|input| input.name().to_owned());
+        Self { partitions, topics, sync: true, cluster: None, memory_bytes: 56 << 20 }
     }
 }
 

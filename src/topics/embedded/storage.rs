@@ -13,6 +13,7 @@ use super::{Error, Place, Topic};
 use crate::core::Millis;
 use crate::topics::Offset;
 
+/// Of these there may be three, and of the memory that is two parts of seven each; the cache has the last.
 const WRITE_BUFFER: usize = 16 << 20;
 const BLOCK_CACHE: usize = 8 << 20;
 const WRITE_AHEAD_LOG: u64 = 64 << 20;
@@ -24,8 +25,8 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    pub(super) fn open(place: &Place) -> Result<Self, Error> {
-        let mut options = options();
+    pub(super) fn open(place: &Place, memory_bytes: usize) -> Result<Self, Error> {
+        let mut options = options(memory_bytes);
         let path = match place {
             Place::Folder(folder) => {
                 std::fs::create_dir_all(folder)
@@ -130,15 +131,19 @@ fn refused(place: &str, error: &rocksdb::Error) -> Error {
     if locked { Error::InUse(place.to_owned()) } else { Error::Storage(format!("cannot open {place}: {message}")) }
 }
 
-fn options() -> Options {
+fn options(memory_bytes: usize) -> Options {
     let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE));
+    table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE.min(memory_bytes / 7)));
+    // Inside the bound too, however long the log gets; and small, for the log is read a stretch at a time.
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_block_size(16 << 10);
     table.set_format_version(6);
 
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&table);
-    options.set_write_buffer_size(WRITE_BUFFER);
+    options.set_write_buffer_size(WRITE_BUFFER.min(memory_bytes / 7 * 2));
     options.set_max_write_buffer_number(3);
     options.set_max_total_wal_size(WRITE_AHEAD_LOG);
     // What is young is read soon and rewritten soon: only deeper levels are worth compressing.

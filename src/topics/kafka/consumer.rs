@@ -173,6 +173,12 @@ impl Member {
         self.context().share().owned.contains(&partition) && !self.consumer.assignment_lost()
     }
 
+    /// Whether the group has told this member its share, and the last poll has passed all of it on.
+    pub(super) fn told(&self) -> bool {
+        let share = self.context().share();
+        share.told && share.changes.is_empty()
+    }
+
     /// The group's word on this member, asked for anew: a commit with it is refused once the group has gone on without it.
     pub(super) fn credentials(&self) -> Option<ConsumerGroupMetadata> {
         queues::generation(&self.consumer)?;

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use super::super::{Error, Offset};
 use super::errors::{self, number};
 use super::reach::{self, Reach};
-use super::reader::{Event, Reader};
+use super::reader::Reader;
 use super::settings::Settings;
 
 /// A record of a compacted topic: a key without a value is deleted.
@@ -34,7 +34,6 @@ pub struct Entry<'a> {
 /// Reads a topic from its beginning, and goes on following it.
 pub struct Follower {
     reader: Reader,
-    reach: Arc<Reach>,
 }
 
 impl Follower {
@@ -52,22 +51,12 @@ impl Follower {
             next.push((partition, end));
         }
         reader.assign(&next)?;
-        Ok(Self { reader, reach })
+        Ok(Self { reader })
     }
 
     /// Hands out what was appended since, waiting up to `wait` for it. Whether there was anything.
     pub fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
-        let mut any = false;
-        self.reader.poll(wait, &mut |partition, event| {
-            if let Event::Record(message) = event {
-                any = true;
-                each(Entry::of(partition, message));
-            }
-        })?;
-        match self.reach.trouble() {
-            Some(trouble) if !any => Err(Error::Unreachable(trouble)),
-            _ => Ok(any),
-        }
+        self.reader.follow(wait, &mut |partition, message| each(Entry::of(partition, message)))
     }
 }
 

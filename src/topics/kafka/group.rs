@@ -25,6 +25,8 @@ pub(super) struct Share {
     /// Those of them that are being read.
     pub(super) started: BTreeSet<u32>,
     pub(super) changes: Vec<Assignment>,
+    /// The group has told this member its share, be it empty; undone when the session is lost.
+    pub(super) told: bool,
     pub(super) fatal: Option<String>,
 }
 
@@ -63,6 +65,7 @@ impl Context {
         if let Err(error) = consumer.incremental_unassign(&self.list(started)) {
             share.fatal.get_or_insert(format!("could not give partitions back to the group: {error}"));
         }
+        share.told &= !consumer.assignment_lost();
         for partition in partitions {
             if share.owned.remove(partition) {
                 share.changes.push(Assignment::Lost(*partition));
@@ -76,6 +79,7 @@ impl Context {
         if let Err(error) = consumer.incremental_assign(&TopicPartitionList::new()) {
             share.fatal.get_or_insert(format!("could not take partitions from the group: {error}"));
         }
+        share.told = true;
         for partition in partitions {
             if share.owned.insert(*partition) {
                 share.changes.push(Assignment::Gained(*partition));

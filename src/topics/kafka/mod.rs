@@ -101,6 +101,10 @@ impl TopicLog for KafkaLog {
         self.member.poll(wait)
     }
 
+    fn is_member(&self) -> bool {
+        self.member.told()
+    }
+
     fn identity(&mut self) -> Result<LogIdentity, Error> {
         let wait = self.settings.timeouts.request;
         self.identity =

@@ -117,6 +117,22 @@ impl Reader {
         }
     }
 
+    /// Hands out the records that have come, waiting up to `wait` for them. Whether there was any; with none, and no broker
+    /// that answers, [`Error::Unreachable`].
+    pub(super) fn follow(&mut self, wait: Duration, each: &mut dyn FnMut(u32, &Message)) -> Result<bool, Error> {
+        let mut any = false;
+        self.poll(wait, &mut |partition, event| {
+            if let Event::Record(message) = event {
+                any = true;
+                each(partition, message);
+            }
+        })?;
+        match self.reach.trouble() {
+            Some(trouble) if !any => Err(Error::Unreachable(trouble)),
+            _ => Ok(any),
+        }
+    }
+
     /// Errors and log lines; a reader has no rebalances.
     fn serve(&self) {
         loop {

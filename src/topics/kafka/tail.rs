@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::{Error, Offset};
 pub use super::control::Entry;
 use super::reach::Reach;
-use super::reader::{Event, Reader};
+use super::reader::Reader;
 use super::settings::Settings;
 
 /// Where a tail begins.
@@ -21,7 +21,6 @@ pub enum From {
 /// Follows every partition of a topic.
 pub struct Tail {
     reader: Reader,
-    reach: Arc<Reach>,
     partitions: u32,
 }
 
@@ -38,7 +37,7 @@ impl Tail {
         });
         let begin: Vec<(u32, Offset)> = begin.collect::<Result<_, Error>>()?;
         reader.assign(&begin)?;
-        Ok(Self { reader, reach, partitions })
+        Ok(Self { reader, partitions })
     }
 
     /// How many partitions the topic has.
@@ -51,17 +50,7 @@ impl Tail {
     /// # Errors
     /// [`Error::Unreachable`] when no broker answers; poll again.
     pub fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
-        let mut any = false;
-        self.reader.poll(wait, &mut |partition, event| {
-            if let Event::Record(message) = event {
-                any = true;
-                each(Entry::of(partition, message));
-            }
-        })?;
-        match self.reach.trouble() {
-            Some(trouble) if !any => Err(Error::Unreachable(trouble)),
-            _ => Ok(any),
-        }
+        self.reader.follow(wait, &mut |partition, message| each(Entry::of(partition, message)))
     }
 
     /// Hands out a partition from its oldest record to its end as it is now, in order; the last record of a key is what the

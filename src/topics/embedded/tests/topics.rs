@@ -55,7 +55,11 @@ fn nothing_is_fetched_before_seek_nor_after_a_loss() {
     broker.append(Input::Touchpoints, &[record(0, "k", "a", 1)]).unwrap();
     let mut member = broker.join("a");
     broker.spread().unwrap();
+    assert!(!member.is_member(), "nobody has told it anything");
     assert_eq!(member.poll(Duration::ZERO).unwrap(), [Assignment::Gained(0)]);
+    assert!(member.is_member());
+    let mut idle = broker.join("without a partition");
+    assert!(idle.poll(Duration::ZERO).unwrap().is_empty() && idle.is_member(), "told that there is none");
     let mut records = Records::default();
     member.fetch(0, Input::Touchpoints, ALL, &mut records).unwrap();
     assert!(records.is_empty());
