@@ -3,8 +3,10 @@
 //! A cell is (dimension, model, quarter of an hour, name, currency). Its key holds a hash of name and currency, its value
 //! the texts themselves; where two cells meet on one hash, the second takes the next number.
 
+use std::hash::{Hash, Hasher};
+
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::keys;
 use crate::core::{Millis, Model};
@@ -188,7 +190,7 @@ fn key_of(bound: [u8; 7], number: u64) -> CellKey {
 }
 
 /// Which cell: where it lies, the number it asks for there, and the bytes that say which one it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Label {
     bound: [u8; 7],
     number: u64,
@@ -201,12 +203,29 @@ impl hashbrown::Equivalent<Label> for Seen<'_> {
     }
 }
 
+impl Hash for Label {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_place(self.bound, self.number, state);
+    }
+}
+
 /// [`Label`] with borrowed text. It hashes alike, so that a cell that is there already costs no allocation.
-#[derive(Hash)]
 struct Seen<'a> {
     bound: [u8; 7],
     number: u64,
     text: &'a [u8],
+}
+
+impl Hash for Seen<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_place(self.bound, self.number, state);
+    }
+}
+
+/// The number is a hash of the text already.
+fn hash_place<H: Hasher>([_, dimension, model, a, b, c, d]: [u8; 7], number: u64, state: &mut H) {
+    let place = u64::from_be_bytes([0, 0, dimension, model, a, b, c, d]);
+    state.write_u64(number.wrapping_add(place));
 }
 
 /// What a batch adds to cells, summed up before it meets the store.
@@ -220,10 +239,8 @@ impl Deltas {
     pub(super) fn add(&mut self, cell: &Cell<'_>, sum: Sum) {
         self.text.clear();
         write_label(cell, &mut self.text);
-        let mut hasher = Xxh3Default::new();
-        hasher.update(&self.text);
         let bound = bound(cell.dimension, cell.model, cell.bucket);
-        let label = Seen { bound, number: hasher.digest(), text: &self.text };
+        let label = Seen { bound, number: xxh3_64(&self.text), text: &self.text };
         match self.sums.get_mut(&label) {
             Some(here) => here.add(sum),
             None => {

@@ -47,6 +47,7 @@ impl Broker {
     }
 
     /// The broker's process.
+    #[allow(dead_code, reason = "only the benchmark asks what it spends")]
     pub fn pid(&self) -> u32 {
         std::fs::read_to_string(self.dir.join("pid")).unwrap().trim().parse().unwrap()
     }
