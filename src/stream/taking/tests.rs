@@ -160,6 +160,13 @@ fn a_state_out_of_step_with_group_or_log_is_refused() {
             |case| (case.meta, case.bounds.conversions.start) = (None, 2),
             Refusal::Behind { input: Conversions, next: 1, start: 2 },
         ),
+    ]);
+}
+
+#[test]
+fn a_state_whose_offsets_are_gone_is_refused() {
+    use Input::{Conversions, Touchpoints};
+    refused(&[
         (
             "no offsets of either input",
             |case| case.committed = PerInput::default(),
