@@ -84,6 +84,11 @@ impl Admin {
         Ok(Created { id: token.id.to_owned(), role, key: fresh.text().to_owned() })
     }
 
+    /// What a key is for; none where it opens nothing.
+    pub fn role_of(&self, key: &str) -> Option<Role> {
+        self.keys.authenticate(key).ok().map(|identity| identity.role)
+    }
+
     /// Every key, oldest first.
     pub fn list(&self) -> Vec<Listed> {
         let listed = |(id, record): (String, Record)| Listed {

@@ -16,7 +16,7 @@ use crate::access::{Role, Scope};
 #[openapi(
     info(
         title = "Tributary",
-        description = "Streaming multi-touch attribution: journeys, attribution rows, reports, events in. Every error is an RFC 9457 problem with a stable `code`.",
+        description = "Streaming multi-touch attribution: journeys, attribution rows, reports, events in. Every error is an RFC 9457 problem with a stable `code`; but a request that cannot be read as HTTP, or whose head has more than 64 fields or 64 KiB, is answered 400, 414 or 431 without a body before any of this sees it.",
         version = "v1",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),

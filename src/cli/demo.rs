@@ -43,8 +43,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let mut config: Config = demo::config(&args.data_dir, args.listen);
     let terminal = std::io::stdout().is_terminal() && !args.plain;
-    if terminal && config.telemetry.log_filter == "info" {
-        config.telemetry.log_filter = "error".into(); // lines would tear the picture
+    if terminal && std::io::stderr().is_terminal() {
+        config.telemetry.log_filter = "off".into(); // lines would tear the picture; what ends the demo is said after it
     }
     let options = demo::Options {
         rate: args.rate,

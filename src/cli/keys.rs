@@ -8,6 +8,7 @@ use super::{ConfigArgs, Exit, Failure, Outcome};
 
 /// Make, list and revoke API keys of the running instance
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example: tributary keys create --role analyst --note dashboard")]
 pub enum Command {
     /// Make a key and show it, this once
     #[command(after_help = "Example: tributary keys create --role analyst --note dashboard

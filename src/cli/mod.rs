@@ -103,10 +103,7 @@ mod tests {
             for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {
                 let path = format!("{path} {}", sub.get_name());
                 assert!(sub.get_about().is_some(), "{path} says nothing of itself");
-                if sub.has_subcommands() {
-                    visit(sub, &path);
-                    continue;
-                }
+                visit(sub, &path);
                 let example = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
                 assert!(example.contains(&format!("tributary{path}")), "{path} has no example: {example}");
             }

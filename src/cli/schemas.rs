@@ -6,6 +6,7 @@ use super::{ConfigArgs, Outcome};
 
 /// Register the schemas of events and rows with the schema registry, or check them against it
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example: tributary schemas check --config tributary.toml")]
 pub enum Command {
     /// Register every schema under its subject, where it is compatible with what is there
     #[command(after_help = "Example: tributary schemas register --config tributary.toml")]

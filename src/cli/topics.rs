@@ -6,6 +6,7 @@ use super::{ConfigArgs, Exit, Outcome};
 
 /// Make the Kafka topics, or say which differs how
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example: tributary topics check --config tributary.toml")]
 pub enum Command {
     /// Make the topics that are missing, with the settings that exactness rests on
     #[command(after_help = "Example: tributary topics create --config tributary.toml

@@ -37,12 +37,13 @@ impl Default for Live {
 }
 
 impl Live {
-    /// The figures now.
+    /// The figures now. How many events and rows the log has ever had, only the log knows.
     pub fn figures(
         &mut self,
         metrics: &Metrics,
         partitions: &Partitions,
         sent: Counts,
+        (events_in_all, rows_in_all): (u64, u64),
     ) -> Result<Figures, store::Error> {
         let stream = &metrics.stream;
         let events = stream.touchpoints_read.get() + stream.conversions_read.get();
@@ -53,8 +54,8 @@ impl Live {
             seconds: self.began.elapsed().as_secs(),
             events_per_second,
             rows_per_second,
-            events,
-            rows,
+            events: events_in_all,
+            rows: rows_in_all,
             conversions: sent.conversions,
             adjustments: sent.adjusted,
             late: sent.late,

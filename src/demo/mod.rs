@@ -7,6 +7,7 @@
 //! | `dice` | chance from a seed |
 //! | `wire` | events as JSON |
 //! | `feed` | events into the embedded log, at a steady rate |
+//! | `key` | the API key, the same over restarts |
 //! | `run` | the demo itself |
 //! | `live` | the figures of the moment |
 //! | `screen` | the live view |
@@ -14,6 +15,7 @@
 mod catalog;
 mod dice;
 pub mod feed;
+mod key;
 pub mod live;
 mod run;
 pub mod screen;

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::feed::{self, Sent};
+use super::key;
 use super::live::{Live, MODELS};
-use super::screen::{self, Frame, Terminal};
+use super::screen::{self, Figures, Frame, Terminal};
 use super::shoppers::{Settings, Shoppers};
-use crate::access::Role;
 use crate::app::{self, App, Error};
 use crate::config::units::Span;
 use crate::config::{Config, LogFormat, LogKind};
@@ -19,6 +19,7 @@ use crate::core::Millis;
 use crate::stream::meta::Meta;
 use crate::telemetry;
 use crate::topics::Input;
+use crate::topics::embedded::{Broker, Topic};
 
 /// Between two pictures.
 const PICTURE: Duration = Duration::from_millis(250);
@@ -26,8 +27,6 @@ const PICTURE: Duration = Duration::from_millis(250);
 const LINE: Duration = Duration::from_secs(5);
 /// How long what was sent last may take to be answered.
 const SETTLE: Duration = Duration::from_secs(5);
-/// What the demo's key is called.
-const NOTE: &str = "demo";
 
 /// What the demo is asked for.
 #[derive(Clone, Debug)]
@@ -76,19 +75,20 @@ fn show(app: &App, config: &Config, options: &Options) -> Result<(), Error> {
     let Some(broker) = app.broker.clone() else {
         return Err(Error::Failed("the demo needs the embedded log".into()));
     };
-    let key = app::replace_key(&app.admin, Role::Analyst, NOTE)?.key;
+    let key = key::of(&config.engine.data_dir, &app.admin)?;
     let frame = frame(config, app.address, &key);
     let sent = Arc::new(Sent::default());
     let stop = Arc::new(AtomicBool::new(false));
     let feeding = {
         let settings = Settings::demo(options.seed, options.users, feed::position(&broker));
         let (sent, stop, rate) = (Arc::clone(&sent), Arc::clone(&stop), options.rate);
+        let broker = Arc::clone(&broker);
         std::thread::spawn(move || {
             let stop = || stop.load(Ordering::Relaxed);
             feed::run(&broker, &mut Shoppers::new(settings), rate, &sent, (app::clock::now as fn() -> Millis, &stop))
         })
     };
-    let mut view = View { app, frame, live: Live::default(), sent: &sent, time: options.time };
+    let mut view = View { app, broker, frame, live: Live::default(), sent: &sent, time: options.time };
     let shown = if options.terminal { view.pictures() } else { view.lines() };
     stop.store(true, Ordering::Relaxed);
     let fed = feeding.join().map_err(|_| Error::Failed("the shoppers panicked; this is a bug".into()))?;
@@ -133,6 +133,7 @@ fn frame(config: &Config, address: SocketAddr, key: &str) -> Frame {
 
 struct View<'a> {
     app: &'a App,
+    broker: Arc<Broker>,
     frame: Frame,
     live: Live,
     sent: &'a Sent,
@@ -140,13 +141,20 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    fn figures(&mut self) -> Result<Figures, Error> {
+        let rows: i64 = self.broker.ends(Topic::Attributions).iter().sum();
+        let totals = (feed::position(&self.broker), rows.unsigned_abs());
+        Ok(self.live.figures(&self.app.metrics, &self.app.partitions, self.sent.counts(), totals)?)
+    }
+
     /// Draws until the end. What ends the process is shown after the terminal was given back.
     fn pictures(&mut self) -> Result<(), Error> {
         let mut terminal = Terminal::enter(stdout()).map_err(unwritable)?;
         let began = Instant::now();
         loop {
-            let figures = self.live.figures(&self.app.metrics, &self.app.partitions, self.sent.counts())?;
-            terminal.show(&screen::draw(&self.frame, &figures, width())).map_err(unwritable)?;
+            let figures = self.figures()?;
+            let size = size();
+            terminal.show(&screen::draw(&self.frame, &figures, size), size).map_err(unwritable)?;
             if let Some(end) = self.pause(PICTURE, began) {
                 drop(terminal);
                 println!("{}", screen::line(&figures));
@@ -161,7 +169,7 @@ impl View<'_> {
         let began = Instant::now();
         loop {
             let end = self.pause(LINE, began);
-            let figures = self.live.figures(&self.app.metrics, &self.app.partitions, self.sent.counts())?;
+            let figures = self.figures()?;
             say(&screen::line(&figures))?;
             if let Some(end) = end {
                 return end;
@@ -188,7 +196,8 @@ fn unwritable(error: std::io::Error) -> Error {
     Error::Failed(format!("standard output: {error}"))
 }
 
-/// The terminal's width in columns.
-fn width() -> usize {
-    usize::from(console::Term::stdout().size().1)
+/// The terminal's size: columns and rows.
+fn size() -> (usize, usize) {
+    let (rows, columns) = console::Term::stdout().size();
+    (columns.into(), rows.into())
 }
