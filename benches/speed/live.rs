@@ -45,6 +45,7 @@ pub fn measure(stage: &Stage, load: &mut Load, job: &Job, rate: f64, time: Durat
 /// The events are made beforehand, so that making them takes nothing from the two cores that are measured.
 fn send(stage: &Stage, load: &mut Load, rate: f64, time: Duration, sent: &Sent) -> f64 {
     let count = (rate * time.as_secs_f64()) as usize;
+    load.new_users(); // paths as long as in the load that gave the rate, so that an event has as many rows
     let start = load::now();
     let mut events: Vec<Event> = (0..count).map(|n| load.at(start + (n as f64 / rate * 1e3) as i64)).collect();
     let shift = load::now() - start;

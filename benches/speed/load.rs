@@ -50,6 +50,8 @@ pub struct Load {
     number: u64,
     now: i64,
     step_us: i64,
+    /// The first user's number.
+    first_user: u64,
     /// Conversions to come back to: number and user.
     recent: Vec<(u64, u64)>,
     /// Whether events carry their line of JSON.
@@ -65,9 +67,16 @@ impl Load {
             number: 0,
             now: now() - SPAN_MS,
             step_us: SPAN_MS * 1000 / events.max(1) as i64,
+            first_user: 0,
             recent: Vec::new(),
             lines: false,
         }
+    }
+
+    /// From now on the events are of other users, whose journeys begin.
+    pub fn new_users(&mut self) {
+        self.first_user += USERS;
+        self.recent.clear();
     }
 
     /// The next event of the day.
@@ -79,7 +88,8 @@ impl Load {
     /// The next event, as it is logged at a time of day.
     pub fn at(&mut self, logged_at: i64) -> Event {
         self.number += 1;
-        let user = if self.dice.chance(10) { self.dice.below(BUSY) } else { self.dice.below(USERS) };
+        let among = if self.dice.chance(10) { BUSY } else { USERS };
+        let user = self.first_user + self.dice.below(among);
         let occurred_at = if self.dice.chance(10) { logged_at - HOUR_MS } else { logged_at };
         if self.dice.chance(30) {
             self.conversion(user, occurred_at, logged_at)

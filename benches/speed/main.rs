@@ -57,7 +57,7 @@ impl Options {
         Self {
             events: number("EVENTS", 2_000_000),
             rounds: number("ROUNDS", 3) as usize,
-            workers: number("WORKERS", 1) as usize,
+            workers: number("WORKERS", 2) as usize,
             live: Duration::from_secs(number("LIVE_SECONDS", 15)),
             live_rate: Some(number("LIVE_RATE", 0)).filter(|rate| *rate > 0),
             replay_bytes: number("REPLAY_MB", 100) * 1_000_000,

@@ -272,7 +272,7 @@ impl Default for Engine {
     fn default() -> Self {
         Self {
             data_dir: "data".into(),
-            workers: 1,
+            workers: 2,
             memory: Size::from_mib(512),
             open_files: 2_000,
             batch_latency: Span::from_millis(10),
