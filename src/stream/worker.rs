@@ -306,16 +306,13 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
                 break;
             }
             let (log, engine, observer) = (&mut self.log, &mut self.engine, &mut self.observer);
-            let prepared = owned.prepare_live(log, engine, self.options.batch, now, observer)?;
-            if prepared {
+            if owned.prepare_live(log, engine, self.options.batch, now, observer)? {
                 bytes += owned.prepared.rows.bytes();
                 self.full |= owned.prepared.taken >= self.options.batch.records / 2;
-            }
-            match prepared {
-                true if owned.prepared.giant => giants.push(index),
-                true => ready.push(index),
-                false if owned.needs_keepalive(now, self.options.offsets_keepalive) => ready.push(index),
-                false => {}
+                let list = if owned.prepared.giant { &mut giants } else { &mut ready };
+                list.push(index);
+            } else if owned.needs_keepalive(now, self.options.offsets_keepalive) {
+                ready.push(index);
             }
         }
         Ok((ready, giants))
