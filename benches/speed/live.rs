@@ -12,6 +12,9 @@ use crate::job::Job;
 use crate::load::{self, Event, Load};
 use crate::stage::{PARTITIONS, Sender, Stage};
 
+/// Connections, classes and caches get warm meanwhile; what is sent then is not measured.
+const WARM_UP: Duration = Duration::from_secs(3);
+
 /// When each conversion was handed to the producer, until its first row is read.
 type Sent = Mutex<HashMap<String, Instant>>;
 
@@ -56,7 +59,7 @@ fn send(stage: &Stage, load: &mut Load, rate: f64, time: Duration, sent: &Sent) 
         let due = ((began.elapsed().as_secs_f64() * rate) as usize).min(count);
         for event in &mut events[next..due] {
             event.logged_at += shift;
-            if let Some(id) = event.conversion.take() {
+            if let Some(id) = event.conversion.take_if(|_| began.elapsed() > WARM_UP) {
                 sent.lock().unwrap().insert(id, Instant::now());
             }
             sender.send(event);

@@ -2,8 +2,11 @@
 
 #![allow(unsafe_code)] // batches of messages and produce by topic handle have no safe form in rdkafka
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
@@ -89,11 +92,11 @@ fn consumer(stage: &Stage) -> BaseConsumer {
         .unwrap()
 }
 
-fn assign_inputs(consumer: &BaseConsumer) {
+fn assign_inputs(consumer: &BaseConsumer, partitions: &[u32]) {
     let mut list = TopicPartitionList::new();
     for input in Input::ALL {
-        for partition in 0..PARTITIONS as i32 {
-            list.add_partition_offset(topic(input), partition, Offset::Beginning).unwrap();
+        for partition in partitions {
+            list.add_partition_offset(topic(input), *partition as i32, Offset::Beginning).unwrap();
         }
     }
     consumer.assign(&list).unwrap();
@@ -121,15 +124,51 @@ impl Clock {
 
 /// Reads every event and does nothing.
 pub fn read(stage: &Stage, events: u64) -> Figure {
-    each_batch(stage, events, |_, _| {})
+    let all: Vec<u32> = (0..PARTITIONS).collect();
+    let run = Run::new(events);
+    each_batch(stage, &run, &all, |_, _| {});
+    run.figure()
 }
 
-/// Reads every event and writes as many of the rows to another topic, in transactions that carry the offsets.
+/// Reads every event and writes as many of the rows to another topic, in transactions that carry the offsets: with as many
+/// threads as the job has workers, each with its share of the partitions.
 pub fn read_and_write(stage: &Stage, captured: &mut Captured, events: u64) -> Figure {
     let rows: usize = captured.0.iter().map(|rows| rows.entries.len()).sum();
     let per_event = rows as f64 / events as f64;
-    let mut writer = Writer::new(stage, captured, per_event);
-    each_batch(stage, events, |consumer, messages| writer.take(consumer, messages))
+    let workers = stage.workers;
+    let mut shares: Vec<BTreeMap<u32, &mut Rows>> = (0..workers).map(|_| BTreeMap::new()).collect();
+    for (partition, rows) in (0..).zip(&mut captured.0) {
+        shares[partition as usize % workers].insert(partition, rows);
+    }
+    let run = Run::new(events);
+    std::thread::scope(|scope| {
+        for (number, share) in shares.into_iter().enumerate() {
+            let run = &run;
+            scope.spawn(move || {
+                let partitions: Vec<u32> = share.keys().copied().collect();
+                let mut writer = Writer::new(stage, number, share, per_event);
+                each_batch(stage, run, &partitions, |consumer, messages| writer.take(consumer, messages));
+            });
+        }
+    });
+    run.figure()
+}
+
+/// What the threads of one ceiling share.
+struct Run {
+    events: u64,
+    seen: AtomicU64,
+    clock: OnceLock<Clock>,
+}
+
+impl Run {
+    fn new(events: u64) -> Self {
+        Self { events, seen: AtomicU64::new(0), clock: OnceLock::new() }
+    }
+
+    fn figure(&self) -> Figure {
+        self.clock.get().unwrap().figure(self.events)
+    }
 }
 
 /// What one message tells: its topic is the lead one, its partition, its offset.
@@ -139,44 +178,44 @@ struct Seen {
     offset: i64,
 }
 
-/// Reads all events; `each` is told of what every call brought, and once more of nothing at the end.
-fn each_batch(stage: &Stage, events: u64, mut each: impl FnMut(&BaseConsumer, &[Seen])) -> Figure {
+/// Reads the events of some partitions until all are read; `each` is told of what every call brought, and once more of nothing
+/// at the end.
+fn each_batch(stage: &Stage, run: &Run, partitions: &[u32], mut each: impl FnMut(&BaseConsumer, &[Seen])) {
     let consumer = consumer(stage);
-    assign_inputs(&consumer);
+    assign_inputs(&consumer, partitions);
     let mut messages = [ptr::null_mut(); CHUNK];
     let mut seen = Vec::with_capacity(CHUNK);
-    let mut clock = None;
-    let mut total = 0;
     // SAFETY: the queue belongs to the consumer, which outlives it; every message is destroyed once, after its last use.
     unsafe {
         let queue = sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr());
         let lead = CString::new(topic(Input::Touchpoints)).unwrap();
-        while total < events {
-            let count = sys::rd_kafka_consume_batch_queue(queue, 1_000, messages.as_mut_ptr(), CHUNK);
+        while run.seen.load(Ordering::Relaxed) < run.events {
+            let count = sys::rd_kafka_consume_batch_queue(queue, 50, messages.as_mut_ptr(), CHUNK);
             seen.clear();
             for message in &messages[..usize::try_from(count).unwrap()] {
                 let raw = &**message;
                 if raw.err == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    clock.get_or_insert_with(|| Clock::start(stage));
+                    run.clock.get_or_init(|| Clock::start(stage));
                     let name = std::ffi::CStr::from_ptr(sys::rd_kafka_topic_name(raw.rkt));
                     seen.push(Seen { lead: name == lead.as_c_str(), partition: raw.partition, offset: raw.offset });
                 }
                 sys::rd_kafka_message_destroy(*message);
             }
-            total += seen.len() as u64;
-            each(&consumer, &seen);
+            run.seen.fetch_add(seen.len() as u64, Ordering::Relaxed);
+            if !seen.is_empty() {
+                each(&consumer, &seen);
+            }
         }
         each(&consumer, &[]);
         sys::rd_kafka_queue_destroy(queue);
     }
-    clock.unwrap().figure(events)
 }
 
 /// Two transactional producers in turn, as the job has them.
 struct Writer<'r> {
     producers: [(Client, *mut sys::rd_kafka_topic_t); 2],
     turn: usize,
-    rows: &'r mut Captured,
+    rows: BTreeMap<u32, &'r mut Rows>,
     per_event: f64,
     due: f64,
     pending: u64,
@@ -184,11 +223,11 @@ struct Writer<'r> {
 }
 
 impl<'r> Writer<'r> {
-    fn new(stage: &Stage, rows: &'r mut Captured, per_event: f64) -> Self {
+    fn new(stage: &Stage, number: usize, rows: BTreeMap<u32, &'r mut Rows>, per_event: f64) -> Self {
         let producers = ["a", "b"].map(|id| {
             let producer: Client = ClientConfig::new()
                 .set("bootstrap.servers", stage.broker.address())
-                .set("transactional.id", format!("bench-ceiling-{id}"))
+                .set("transactional.id", format!("bench-ceiling-{number}-{id}"))
                 .set("compression.type", "lz4")
                 .set("linger.ms", "0")
                 .set("retry.backoff.ms", "2")
@@ -224,7 +263,7 @@ impl<'r> Writer<'r> {
     }
 
     fn produce(&mut self, partition: i32) {
-        let (key, value) = self.rows.0[partition as usize].next();
+        let (key, value) = self.rows.get_mut(&(partition as u32)).unwrap().next();
         let (value, length) = value.map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
         let (producer, topic) = &self.producers[self.turn];
         loop {
@@ -233,7 +272,7 @@ impl<'r> Writer<'r> {
                 sys::rd_kafka_produce(
                     *topic,
                     partition,
-                    sys::RD_KAFKA_MSG_F_COPY as i32,
+                    sys::RD_KAFKA_MSG_F_COPY,
                     value.cast_mut().cast(),
                     length,
                     key.as_ptr().cast(),
@@ -251,8 +290,9 @@ impl<'r> Writer<'r> {
     fn commit(&mut self, consumer: &BaseConsumer) {
         let mut offsets = TopicPartitionList::new();
         for (input, next) in Input::ALL.iter().zip(&self.next) {
-            for (partition, next) in next.iter().enumerate() {
-                offsets.add_partition_offset(topic(*input), partition as i32, Offset::Offset(*next)).unwrap();
+            for partition in self.rows.keys() {
+                let next = Offset::Offset(next[*partition as usize]);
+                offsets.add_partition_offset(topic(*input), *partition as i32, next).unwrap();
             }
         }
         let (producer, _) = &self.producers[self.turn];

@@ -35,7 +35,7 @@ pub struct Stage {
     pub broker: Broker,
     pub schemas: Schemas,
     registry: Registry,
-    workers: usize,
+    pub workers: usize,
     dir: tempfile::TempDir,
 }
 
