@@ -21,22 +21,6 @@ pub struct Job {
     started: Instant,
 }
 
-/// What an instance did with all of the load.
-pub struct Answered {
-    job: Job,
-    events: u64,
-    rows: u64,
-    took: Duration,
-    own: Spent,
-    broker: Spent,
-}
-
-/// An instance that is up to date, and the rate at which it got there, in events a second.
-pub struct Finished {
-    pub rate: f64,
-    pub job: Job,
-}
-
 impl Job {
     /// Starts a round's instance.
     pub fn start(stage: &Stage, round: usize) -> Self {
@@ -47,15 +31,15 @@ impl Job {
         Self { child, config, attributions, log, data: stage.data(round), port, started: Instant::now() }
     }
 
-    /// Waits until it has answered that many records. Measured from when the first of them was settled.
-    pub fn finish(mut self, stage: &Stage, events: u64) -> Answered {
+    /// Waits until it has answered that many records: the figure from when the first of them was settled, and its rows.
+    pub fn catch_up(&mut self, stage: &Stage, events: u64) -> (Figure, u64) {
         let broker = stage.broker.pid();
         let begin = self.when(|read| read > 0);
         let at = (Instant::now(), usage::spent(self.child.id()), usage::spent(broker));
         self.when(|read| read >= events);
         let (took, own, broker) = (at.0.elapsed(), usage::spent(self.child.id()) - at.1, usage::spent(broker) - at.2);
         let rows = self.counter("tributary_records_written_total{topic=\"attributions\"}");
-        Answered { job: self, events: events - begin, rows, took, own, broker }
+        (Figure::of(events - begin, took, own, broker), rows)
     }
 
     fn when(&mut self, holds: impl Fn(u64) -> bool) -> u64 {
@@ -79,14 +63,16 @@ impl Job {
         value.unwrap_or(0.0) as u64
     }
 
-    /// Stops it, which puts all of its state on disk, weighs that, and starts it again.
-    pub fn state_bytes_after_restart(&mut self, touchpoints: u64) -> f64 {
+    /// Stops it, which puts all of its state on disk.
+    pub fn stop(&mut self) {
         let status = std::process::Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
         assert!(self.child.wait().unwrap().success(), "a clean end after SIGTERM");
-        let bytes = tables(&self.data);
-        self.start_again();
-        bytes as f64 / touchpoints as f64
+    }
+
+    /// What its state takes on disk, without what is not in tables yet.
+    pub fn state_bytes(&self) -> u64 {
+        tables(&self.data)
     }
 
     /// What a power cut does, then a start: how long until it is ready.
@@ -97,7 +83,8 @@ impl Job {
         self.started.elapsed()
     }
 
-    fn start_again(&mut self) {
+    /// Starts it again and waits until it is ready.
+    pub fn start_again(&mut self) {
         self.child = spawn(&self.config, &self.log);
         self.started = Instant::now();
         while readyz(self.port) != Some(200) {
@@ -119,18 +106,6 @@ impl Job {
     /// What it has spent in this life.
     pub fn spent(&self) -> Spent {
         usage::spent(self.child.id())
-    }
-}
-
-impl Answered {
-    /// The figure, and how many rows it wrote.
-    pub fn figure(&self) -> (Figure, u64) {
-        (Figure::of(self.events, self.took, self.own, self.broker), self.rows)
-    }
-
-    /// The instance, still running.
-    pub fn into_job(self) -> Job {
-        self.job
     }
 }
 

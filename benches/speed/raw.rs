@@ -21,8 +21,6 @@ use crate::usage;
 
 type Client = ThreadedProducer<DefaultProducerContext>;
 
-/// Events of one transaction.
-const TRANSACTION: u64 = 5_000;
 /// Messages of one call.
 const CHUNK: usize = 1_000;
 
@@ -131,8 +129,8 @@ pub fn read(stage: &Stage, events: u64) -> Figure {
 }
 
 /// Reads every event and writes as many of the rows to another topic, in transactions that carry the offsets: with as many
-/// threads as the job has workers, each with its share of the partitions.
-pub fn read_and_write(stage: &Stage, captured: &mut Captured, events: u64) -> Figure {
+/// threads as the job has workers, each with its share of the partitions. A transaction has `batch` events.
+pub fn read_and_write(stage: &Stage, captured: &mut Captured, events: u64, batch: u64) -> Figure {
     let rows: usize = captured.0.iter().map(|rows| rows.entries.len()).sum();
     let per_event = rows as f64 / events as f64;
     let workers = stage.workers;
@@ -146,7 +144,7 @@ pub fn read_and_write(stage: &Stage, captured: &mut Captured, events: u64) -> Fi
             let run = &run;
             scope.spawn(move || {
                 let partitions: Vec<u32> = share.keys().copied().collect();
-                let mut writer = Writer::new(stage, number, share, per_event);
+                let mut writer = Writer::new(stage, number, share, (per_event, batch));
                 each_batch(stage, run, &partitions, |consumer, messages| writer.take(consumer, messages));
             });
         }
@@ -217,13 +215,14 @@ struct Writer<'r> {
     turn: usize,
     rows: BTreeMap<u32, &'r mut Rows>,
     per_event: f64,
+    batch: u64,
     due: f64,
     pending: u64,
     next: [[i64; PARTITIONS as usize]; 2],
 }
 
 impl<'r> Writer<'r> {
-    fn new(stage: &Stage, number: usize, rows: BTreeMap<u32, &'r mut Rows>, per_event: f64) -> Self {
+    fn new(stage: &Stage, number: usize, rows: BTreeMap<u32, &'r mut Rows>, (per_event, batch): (f64, u64)) -> Self {
         let producers = ["a", "b"].map(|id| {
             let producer: Client = ClientConfig::new()
                 .set("bootstrap.servers", stage.broker.address())
@@ -244,7 +243,7 @@ impl<'r> Writer<'r> {
             producer.begin_transaction().unwrap();
             (producer, topic)
         });
-        Self { producers, turn: 0, rows, per_event, due: 0.0, pending: 0, next: [[0; PARTITIONS as usize]; 2] }
+        Self { producers, turn: 0, rows, per_event, batch, due: 0.0, pending: 0, next: [[0; PARTITIONS as usize]; 2] }
     }
 
     fn take(&mut self, consumer: &BaseConsumer, messages: &[Seen]) {
@@ -257,7 +256,7 @@ impl<'r> Writer<'r> {
             }
         }
         self.pending += messages.len() as u64;
-        if self.pending >= TRANSACTION || messages.is_empty() {
+        if self.pending >= self.batch || messages.is_empty() {
             self.commit(consumer);
         }
     }

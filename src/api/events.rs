@@ -10,6 +10,8 @@ use crate::topics::Input;
 
 /// Largest event, in bytes: what a Kafka topic takes by default.
 const MAX_EVENT: usize = 1 << 20;
+/// The most events of one request: each takes more memory than its bytes.
+const MAX_EVENTS: usize = 10_000;
 /// Mistakes named in one answer, at most.
 const MAX_ERRORS: usize = 1_000;
 
@@ -44,10 +46,11 @@ pub(super) fn split(form: Form, body: &[u8]) -> Result<Vec<&[u8]>, FieldError> {
             _ => Some(body).filter(blank).into_iter().collect(),
         },
     };
-    if events.is_empty() {
-        return Err(FieldError::new("body", "", "there is no event in it"));
+    match events.len() {
+        0 => Err(FieldError::new("body", "", "there is no event in it")),
+        1..=MAX_EVENTS => Ok(events),
+        _ => Err(FieldError::new("body", "", "more than 10000 events; send them in several requests")),
     }
-    Ok(events)
 }
 
 /// The elements of an array, behind its opening bracket. Only strings and brackets are understood here: whether an

@@ -9,9 +9,6 @@ use crate::core::Millis;
 use crate::topics::{Limit, PerInput, embedded, kafka};
 use crate::{api, store, stream, telemetry};
 
-/// The largest dead letter, in bytes: the smallest `max.message.bytes` that topics have by default.
-const DEAD_LETTER_BYTES: usize = 1_000_000;
-
 /// Where the embedded log lies.
 pub fn log_dir(config: &Config) -> PathBuf {
     config.engine.data_dir.join("log")
@@ -46,7 +43,7 @@ pub fn worker(config: &Config) -> stream::Options {
         batch_latency: millis(engine.batch_latency),
         flush_interval: millis(engine.flush_interval),
         offsets_keepalive: millis(engine.offsets_keepalive),
-        dead_letter_bytes: DEAD_LETTER_BYTES,
+        dead_letter_bytes: config.kafka.largest_record.as_usize(),
     }
 }
 
@@ -130,7 +127,7 @@ pub fn kafka(config: &Config) -> kafka::Settings {
         },
         // Two producers in turn, each with a quarter; the rest is for what is fetched ahead.
         queues: kafka::QueueMemory { fetched: queues / 2, produced: queues / 4 },
-        ..kafka::Settings::new("", "", "")
+        largest_record: of.largest_record.as_usize(),
     }
 }
 

@@ -76,6 +76,7 @@ impl Config {
             Span::from_secs(900),
             problems,
         );
+        within("kafka.largest_record", kafka.largest_record.bytes(), 64 << 10, 64 << 20, problems);
         check_properties(&kafka.properties, problems);
     }
 

@@ -48,8 +48,9 @@ const SECTIONS: &[Section] = &[
             setting(
                 "kafka.instance_id",
                 "text",
-                "Names this instance for as long as it lives on one disk (static membership), so that a restart within \
-                 `kafka.session_timeout` moves no partition. Empty: the host's name.",
+                "Names this instance for as long as it lives on one disk (static membership), so that one that died and is \
+                 back within `kafka.session_timeout` finds its partitions where they were; one that is stopped hands \
+                 them over. Empty: the host's name.",
             ),
             setting(
                 "kafka.transactional_id_prefix",
@@ -65,6 +66,12 @@ const SECTIONS: &[Section] = &[
                 "kafka.transaction_timeout",
                 "duration, 5s to 15m",
                 "After how long the broker aborts a transaction that its instance left open. Readers wait for that long.",
+            ),
+            setting(
+                "kafka.largest_record",
+                "size, 64KiB to 64MiB",
+                "The largest record that is written. A dead letter holds a whole input record, so this is what the input \
+                 topics take (`max.message.bytes`) and 64 KiB; a larger one goes by pointer and hash.",
             ),
             setting(
                 "kafka.properties",

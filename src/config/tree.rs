@@ -57,6 +57,7 @@ pub struct Kafka {
     pub transactional_id_prefix: String,
     pub session_timeout: Span,
     pub transaction_timeout: Span,
+    pub largest_record: Size,
     pub properties: Properties,
 }
 
@@ -69,6 +70,7 @@ impl Default for Kafka {
             transactional_id_prefix: "tributary".into(),
             session_timeout: Span::from_secs(45),
             transaction_timeout: Span::from_secs(60),
+            largest_record: Size::from_kib(1_089),
             properties: Properties::default(),
         }
     }
@@ -276,7 +278,7 @@ impl Default for Engine {
             memory: Size::from_mib(512),
             open_files: 2_000,
             batch_latency: Span::from_millis(10),
-            batch_records: 10_000,
+            batch_records: 40_000,
             batch_bytes: Size::from_mib(8),
             flush_interval: Span::from_secs(300),
             offsets_keepalive: Span::from_secs(12 * 3_600),

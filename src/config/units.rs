@@ -52,6 +52,11 @@ impl Size {
         Self(mib << 20)
     }
 
+    /// A size in KiB.
+    pub const fn from_kib(kib: u64) -> Self {
+        Self(kib << 10)
+    }
+
     /// Bytes.
     pub const fn bytes(self) -> u64 {
         self.0

@@ -8,7 +8,8 @@ use crate::topics::{Error, Input, Limit, Offset, PerInput, Record, Records, Topi
 
 /// An input this many records from its end, or nearer, is not waited for: what is missing may be transaction markers.
 const NEAR_END: Offset = 1_000;
-/// How long an input that is behind may be waited for, in milliseconds.
+/// How long an input that is behind may be waited for, in milliseconds, until it has something again: what lies before its end
+/// may be of a transaction that was aborted, or hangs, and never come.
 const PATIENCE: Millis = 200;
 
 /// One record of a batch, by where it lies.
@@ -111,26 +112,24 @@ impl Intake {
         let mut at = PerInput::from_fn(|input| self.chunks.get(input).used);
         while self.picks.len() < most {
             let heads = PerInput::from_fn(|input| self.head(input, *at.get(input)).map(|record| record.head.logged_at));
-            let input = match (heads.touchpoints, heads.conversions) {
-                (Some(t), Some(c)) if t <= c => Input::Touchpoints,
-                (Some(_), Some(_)) => Input::Conversions,
-                (Some(_), None) if !self.is_behind(log, partition, Input::Conversions) => Input::Touchpoints,
-                (None, Some(_)) if !self.is_behind(log, partition, Input::Touchpoints) => Input::Conversions,
+            let (input, silent) = match (heads.touchpoints, heads.conversions) {
+                (Some(t), Some(c)) if t <= c => (Input::Touchpoints, None),
+                (Some(_), Some(_)) => (Input::Conversions, None),
+                (Some(_), None) => (Input::Touchpoints, Some(Input::Conversions)),
+                (None, Some(_)) => (Input::Conversions, Some(Input::Touchpoints)),
                 (None, None) => break,
-                (one, _) if self.picks.is_empty() && self.has_starved(now) => {
-                    if one.is_some() {
-                        Input::Touchpoints
-                    } else {
-                        Input::Conversions
+            };
+            match silent {
+                Some(silent) if self.is_behind(log, partition, silent) => {
+                    if !self.has_starved(now) {
+                        break;
                     }
                 }
-                _ => break,
-            };
+                // Whoever was waited for has something again, or nothing to come.
+                _ => self.starving_since = None,
+            }
             self.picks.push(Pick { input, index: *at.get(input) });
             *at.get_mut(input) += 1;
-        }
-        if !self.picks.is_empty() {
-            self.starving_since = None;
         }
         self.picks.len()
     }
@@ -207,4 +206,50 @@ pub fn hash(record: &Record<'_>) -> u64 {
         hasher.update(part.unwrap_or_default());
     }
     hasher.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::topics::{Assignment, Bounds, Committed, Head, LogIdentity, Offsets, Outgoing, Receipt};
+
+    /// A log of one partition: touchpoints that are there, conversions whose end lies far ahead of what can be read.
+    struct Silent(usize);
+
+    #[rustfmt::skip]
+    impl TopicLog for Silent {
+        fn known_end(&self, _: u32, _: Input) -> Option<Offset> { Some(100_000) }
+        fn fetch(&mut self, _: u32, input: Input, _: Limit, into: &mut Records) -> Result<(), Error> {
+            let there = if input == Input::Touchpoints { std::mem::take(&mut self.0) } else { 0 };
+            (0..there as i64).for_each(|at| into.push(Head { input, offset: at, logged_at: at }, None, None, &[]));
+            Ok(())
+        }
+        fn poll(&mut self, _: Duration) -> Result<Vec<Assignment>, Error> { unreachable!() }
+        fn is_member(&self) -> bool { unreachable!() }
+        fn identity(&mut self) -> Result<LogIdentity, Error> { unreachable!() }
+        fn committed(&mut self, _: u32) -> Result<PerInput<Option<Committed>>, Error> { unreachable!() }
+        fn bounds(&mut self, _: u32, _: Input) -> Result<Bounds, Error> { unreachable!() }
+        fn set_aside(&mut self, _: u32, _: Offset) -> Result<(Vec<(Input, Offset)>, Offset), Error> { unreachable!() }
+        fn seek(&mut self, _: u32, _: PerInput<Offset>) -> Result<(), Error> { unreachable!() }
+        fn begin(&mut self) -> Result<(), Error> { unreachable!() }
+        fn produce(&mut self, _: Outgoing<'_>) -> Result<(), Error> { unreachable!() }
+        fn commit(&mut self, _: &Offsets) -> Result<Receipt, Error> { unreachable!() }
+        fn abort(&mut self) -> Result<(), Error> { unreachable!() }
+        fn recover(&mut self) -> Result<(), Error> { unreachable!() }
+    }
+
+    /// Records of an aborted transaction are never handed out: who waits for them must not trickle.
+    #[test]
+    fn an_input_that_stays_silent_is_waited_for_once() {
+        let (mut log, mut intake) = (Silent(1_000), Intake::default());
+        intake.fill(&mut log, 0, Limit { records: 1_000, bytes: usize::MAX }).unwrap();
+        assert_eq!(intake.pick(&log, 0, 400, 10_000), 0, "its records may be on their way");
+        assert_eq!(intake.pick(&log, 0, 400, 10_000 + PATIENCE - 1), 0);
+        for picked in [400, 400, 200, 0] {
+            assert_eq!(intake.pick(&log, 0, 400, 10_000 + PATIENCE), picked);
+            intake.consume(picked);
+        }
+    }
 }

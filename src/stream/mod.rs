@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `worker` | the loop of one thread and its partitions |
+//! | `worker`, `options` | the loop of one thread and its partitions |
 //! | `partition` | one partition: its phases, its batches |
 //! | `recovery` | from assigned to live: judged, replayed, then answered |
 //! | `taking` | whether it may be taken, and from where |
@@ -28,6 +28,7 @@ pub mod intake;
 pub mod late;
 pub mod meta;
 pub mod observe;
+pub mod options;
 pub mod overlay;
 mod panics;
 mod partition;
@@ -39,7 +40,8 @@ pub mod taking;
 pub mod worker;
 
 pub use observe::{BatchReport, Moment, Observer};
+pub use options::{Clock, Options, Parts};
 pub use planted::{Bug, Planted};
 pub use prepare::Engine;
 pub use rows::RowFormat;
-pub use worker::{Clock, Error, Options, Parts, Worker};
+pub use worker::{Error, Worker};

@@ -236,9 +236,10 @@ impl Owned {
     /// Writes the prepared batch, with the offsets it covers, and moves on. Called when its transaction has committed,
     /// or when it is a replay.
     pub fn write(&mut self, log: &impl TopicLog, suppressed: bool, observer: &mut impl Observer) -> Result<(), Error> {
-        let Some(meta) = self.prepared.account() else {
+        let Some(mut meta) = self.prepared.account() else {
             return Ok(()); // nothing is prepared
         };
+        meta.dead_letters = meta.dead_letters.max(self.meta.dead_letters); // its transaction's, known since
         self.prepared.batch.set_meta(&meta.encode());
         self.store.write(&mut self.prepared.batch)?;
         self.meta = meta;
@@ -288,6 +289,11 @@ impl Owned {
         if let Some(next) = dead_letters_next {
             self.meta.dead_letters = self.meta.dead_letters.max(next);
         }
+    }
+
+    /// Whether the registry was silent when it was asked last.
+    pub fn waits_for_registry(&self) -> bool {
+        self.registry_silent
     }
 
     /// Whether the group's offsets must be committed again lest the broker lets them expire.

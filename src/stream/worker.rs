@@ -4,18 +4,18 @@
 //! what the live ones have prepared, and after its commit the writes. Nothing is prepared across turns, so a partition
 //! that comes or goes between two turns finds nothing half done.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::observe::{Moment, Observer};
+use super::options::{Options, Parts};
 use super::panics::Panics;
 use super::partition::{Owned, Phase};
 use super::planted::Bug;
 use super::prepare::Engine;
 use crate::core::Millis;
 use crate::store;
-use crate::topics::{self, Assignment, Limit, LogIdentity, Offsets, TopicLog};
+use crate::topics::{self, Assignment, LogIdentity, Offsets, TopicLog};
 
 /// How long queries may hold a partition that is given up.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -38,37 +38,6 @@ pub enum Error {
     /// The log said no.
     #[error(transparent)]
     Log(#[from] topics::Error),
-}
-
-/// What a worker is set to.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The folder that holds a folder for each partition.
-    pub dir: PathBuf,
-    /// The most that one partition's part of a batch may hold.
-    pub batch: Limit,
-    /// The least time between the beginnings of two transactions that are not full, in milliseconds.
-    pub batch_latency: Millis,
-    /// Memory older than this goes to disk, in milliseconds.
-    pub flush_interval: Millis,
-    /// Offsets are committed again after this long without a record, in milliseconds.
-    pub offsets_keepalive: Millis,
-    /// The largest dead letter, in bytes.
-    pub dead_letter_bytes: usize,
-}
-
-/// The time of day in milliseconds, for pacing and keeping alive; no result depends on it.
-pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
-
-/// What a worker shares with the rest of its process.
-#[derive(Clone)]
-pub struct Parts {
-    /// What every partition's state shares.
-    pub shared: Arc<store::Shared>,
-    /// The states that queries may read.
-    pub partitions: Arc<store::Partitions>,
-    /// The time.
-    pub clock: Clock,
 }
 
 /// One worker.
@@ -260,17 +229,18 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
 
     /// Takes and replays what is not live yet, one step each.
     fn advance(&mut self) -> Result<bool, Error> {
-        let now = (self.parts.clock)();
+        let (now, limit) = ((self.parts.clock)(), self.options.batch.shared_by(self.owned.len()));
         let mut busy = false;
         for owned in &mut self.owned {
             let outcome = match owned.phase {
                 Phase::Live => Ok(false),
                 Phase::Taking { .. } => owned.take(&mut self.log, &self.engine, now, &mut self.observer).map(|()| true),
-                Phase::Replaying(_) => {
-                    owned.replay(&mut self.log, &mut self.engine, self.options.batch, now, &mut self.observer)
-                }
+                Phase::Replaying(_) => owned.replay(&mut self.log, &mut self.engine, limit, now, &mut self.observer),
             };
             busy |= outcome?;
+            if owned.waits_for_registry() {
+                break; // one question a turn: a registry that is silent takes its time
+            }
         }
         Ok(busy)
     }
@@ -291,7 +261,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
     /// Prepares the live partitions until the rows fill the bound; whoever had no turn is first next time.
     fn prepare(&mut self, now: Millis) -> Result<(Vec<usize>, Vec<usize>), Error> {
         let (mut ready, mut giants) = (Vec::new(), Vec::new());
-        let mut bytes = 0;
+        let (limit, mut bytes) = (self.options.batch.shared_by(self.owned.len()), 0);
         self.full = false;
         let first = self.prepared_last.min(self.owned.len());
         self.owned.rotate_left(first);
@@ -306,13 +276,17 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
                 break;
             }
             let (log, engine, observer) = (&mut self.log, &mut self.engine, &mut self.observer);
-            if owned.prepare_live(log, engine, self.options.batch, now, observer)? {
+            if owned.prepare_live(log, engine, limit, now, observer)? {
                 bytes += owned.prepared.rows.bytes();
-                self.full |= owned.prepared.taken >= self.options.batch.records / 2;
+                self.full |= owned.prepared.taken > limit.records / 2;
                 let list = if owned.prepared.giant { &mut giants } else { &mut ready };
                 list.push(index);
             } else if owned.needs_keepalive(now, self.options.offsets_keepalive) {
                 ready.push(index);
+            }
+            if owned.waits_for_registry() {
+                self.prepared_last = index + 1; // the others first, next time
+                break;
             }
         }
         Ok((ready, giants))

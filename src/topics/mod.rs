@@ -182,6 +182,14 @@ pub struct Limit {
     pub bytes: usize,
 }
 
+impl Limit {
+    /// The part of each where so many share it; never nothing.
+    pub fn shared_by(self, count: usize) -> Self {
+        let count = count.max(1);
+        Self { records: (self.records / count).max(1), bytes: (self.bytes / count).max(1) }
+    }
+}
+
 /// What a transaction that committed tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {

@@ -319,7 +319,10 @@ impl TopicLog for SimLog {
     fn seek(&mut self, partition: u32, next: PerInput<Offset>) -> Result<(), Error> {
         self.enter("seek")?;
         self.life.read.borrow_mut().remove(&partition);
-        self.life.fetched.borrow_mut().retain(|(of, _), _| *of != partition);
+        let now = self.scene.borrow().now();
+        for input in Input::ALL {
+            self.life.fetched.borrow_mut().insert((partition, input), (*next.get(input), now));
+        }
         self.member.seek(partition, next)
     }
 
@@ -333,7 +336,8 @@ impl TopicLog for SimLog {
             self.member.fetch(partition, input, limit, into)?;
             *self.life.read.borrow_mut().entry(partition).or_default() += into.len();
             if let Some(last) = into.iter().next_back() {
-                self.life.fetched.borrow_mut().insert((partition, input), last.head.offset + 1);
+                let fetched = (last.head.offset + 1, self.scene.borrow().now());
+                self.life.fetched.borrow_mut().insert((partition, input), fetched);
             }
         }
         Ok(())

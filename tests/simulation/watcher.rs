@@ -17,6 +17,8 @@ use crate::stage::{Scene, Who, applied};
 
 /// An input with more records than this to read is waited for.
 const FAR: Offset = 1_000;
+/// For how long, in milliseconds.
+const PATIENCE: Millis = 200;
 /// How much earlier than its predecessor a record may be logged, in milliseconds.
 const BACKDATED: Millis = 5_000;
 
@@ -38,8 +40,8 @@ pub struct Life {
     pub went_live: RefCell<Vec<u32>>,
     /// How many records a partition has read and not used.
     pub read: RefCell<BTreeMap<u32, usize>>,
-    /// What comes after the last record that was read of an input.
-    pub fetched: RefCell<BTreeMap<(u32, Input), Offset>>,
+    /// What comes after the last record that was read of an input, and when that was.
+    pub fetched: RefCell<BTreeMap<(u32, Input), (Offset, Millis)>>,
 }
 
 #[derive(Default)]
@@ -130,7 +132,7 @@ impl Watcher {
     /// While an input is far behind, nothing of the other is answered that was logged after what comes next of it.
     fn in_order(&self, report: &BatchReport) {
         let mut stage = self.scene.borrow_mut();
-        let stage = &mut *stage;
+        let (now, stage) = (stage.now(), &mut *stage);
         let book = stage.ledger.book(report.partition);
         let fetched = |input| self.life.fetched.borrow().get(&(report.partition, input)).copied().unwrap_or_default();
         for (ahead, behind) in [Input::ALL, [Input::Conversions, Input::Touchpoints]].map(|[a, b]| (a, b)) {
@@ -138,12 +140,11 @@ impl Watcher {
             if report.ends.get(behind).is_none_or(|end| end - next <= FAR) {
                 continue;
             }
-            if fetched(ahead) > applied && fetched(behind) == next {
+            if fetched(ahead).0 > applied && fetched(behind).0 == next {
                 stage.met.meet(Situation::HeldBack);
             }
-            // One record at a time goes ahead where what is behind does not come.
-            let several = report.records.touchpoints + report.records.conversions > 1;
-            if !several || *report.records.get(ahead) == 0 {
+            // What is behind is waited for, but not for ever.
+            if now - fetched(behind).1 >= PATIENCE || *report.records.get(ahead) == 0 {
                 continue;
             }
             let last = book.written.get(ahead)[applied as usize - 1].logged_at;

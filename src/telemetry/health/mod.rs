@@ -190,9 +190,9 @@ mod tests {
 
     #[test]
     fn a_worker_that_does_not_come_round_is_not_alive_unless_it_is_in_a_call() {
-        let health = Health::new(Duration::from_millis(5));
+        let health = Health::new(Duration::from_millis(500));
         let worker = health.worker("worker-0");
-        let nap = || std::thread::sleep(Duration::from_millis(20));
+        let nap = || std::thread::sleep(Duration::from_millis(700));
         nap();
         assert_eq!(codes(&health.not_alive()), Vec::<&str>::new(), "joining is a call");
         worker.tick(false);

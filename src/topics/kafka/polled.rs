@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseProducer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+
+use super::queues;
 
 /// Between two looks. A failed delivery fails its transaction by so much later.
 const STEP: Duration = Duration::from_millis(50);
@@ -29,20 +31,35 @@ impl<C: ProducerContext + 'static> Polled<C> {
         let producer = Arc::new(BaseProducer::from_config_and_context(config, context)?);
         let stop = Arc::new(AtomicBool::new(false));
         let (polled, stopped) = (Arc::clone(&producer), Arc::clone(&stop));
-        let serve = move || {
+        let work = move || {
             while !stopped.load(Ordering::Acquire) {
-                polled.poll(Duration::ZERO);
+                serve(&polled);
                 thread::park_timeout(STEP);
             }
         };
-        let thread = thread::Builder::new().name("producer".into()).spawn(serve);
+        let thread = thread::Builder::new().name("producer".into()).spawn(work);
         let thread = thread.map_err(|error| KafkaError::ClientCreation(format!("no thread to be had: {error}")))?;
         Ok(Self { producer, stop, thread: Some(thread) })
+    }
+
+    /// Serves what there is now.
+    pub(super) fn serve(&self) {
+        serve(&self.producer);
     }
 
     /// The producer, to be kept.
     pub(super) fn producer(&self) -> &Arc<BaseProducer<C>> {
         &self.producer
+    }
+}
+
+/// One poll serves one event.
+fn serve<C: ProducerContext + 'static>(producer: &BaseProducer<C>) {
+    loop {
+        producer.poll(Duration::ZERO);
+        if queues::events(producer.client()) == 0 {
+            return;
+        }
     }
 }
 

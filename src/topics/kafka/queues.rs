@@ -335,6 +335,17 @@ pub(super) fn generation<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Opti
     }
 }
 
+/// How many events of a client wait to be served.
+pub(super) fn events<C: rdkafka::ClientContext>(client: &rdkafka::client::Client<C>) -> usize {
+    // SAFETY: the client is alive; the handle is ours, used while it is there and given up once.
+    unsafe {
+        let queue = sys::rd_kafka_queue_get_main(client.native_ptr());
+        let length = sys::rd_kafka_queue_length(queue);
+        sys::rd_kafka_queue_destroy(queue);
+        length
+    }
+}
+
 /// Waits until a producer's records are all delivered or failed, at most for `wait`. Whether they are. Delivery reports must
 /// be served by another thread meanwhile.
 pub(super) fn flushed<C: rdkafka::ClientContext>(client: &rdkafka::client::Client<C>, wait: Duration) -> bool {

@@ -100,6 +100,7 @@ impl Slot {
     /// A transport failure since the last look.
     pub(super) fn broke(&mut self) -> bool {
         let Some((client, _)) = &self.client else { return true };
+        client.serve(); // what librdkafka knows already counts
         let failures = client.client().context().transport_failures.load(Ordering::Relaxed);
         std::mem::replace(&mut self.failures, failures) != failures
     }

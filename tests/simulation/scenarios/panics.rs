@@ -1,6 +1,7 @@
 //! Records that make the engine panic where a seed's records do not: over a giant's rows, and many in a row.
 
 use super::*;
+use tributary::stream::meta::Meta;
 
 fn dead_letters(scene: &Scene) -> Vec<String> {
     let letters = scene.broker.read(Topic::DeadLetter, 0, 0, usize::MAX).unwrap();
@@ -30,6 +31,12 @@ fn a_giant_that_panics_is_set_aside() {
     let named = |row: &[u8]| String::from_utf8_lossy(row).contains("panic");
     assert!(scene.rows().keys().all(|key| !named(key)));
     assert_eq!(scene.committed(), PerInput { touchpoints: 2, conversions: 20 });
+
+    // The next taking needs not look at it again.
+    let state = worker.partitions.get(0).unwrap();
+    let account = state.view().meta().unwrap().map(|bytes| Meta::decode(&bytes).unwrap());
+    assert_eq!(account.unwrap().dead_letters, 1);
+    drop(state);
 
     // Whoever replays it skips it.
     let mut heir = scene.worker("b");
