@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,17 +37,22 @@ pub struct Feed {
     pub files: [PathBuf; 2],
 }
 
-/// Counts what the broker did not take: it must be nothing.
-struct Losses(AtomicU64);
+/// Keeps what the broker did not take, to be sent again. One that is just back may say for a moment that it knows no such topic,
+/// which librdkafka takes for an answer.
+#[derive(Default)]
+struct Losses(Mutex<Vec<Lost>>);
+
+/// A record that was not taken, and why.
+type Lost = (KafkaError, Box<Record>);
 
 impl rdkafka::ClientContext for Losses {}
 
 impl ProducerContext for Losses {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = Box<Record>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if result.is_err() {
-            self.0.fetch_add(1, Ordering::Relaxed);
+    fn delivery(&self, result: &DeliveryResult<'_>, record: Box<Record>) {
+        if let Err((error, _)) = result {
+            self.0.lock().unwrap().push((error.clone(), record));
         }
     }
 }
@@ -68,7 +73,8 @@ impl Feed {
                     let record = events.next();
                     sent.records += 1;
                     sent.bad += u64::from(record.line.is_none());
-                    wire.send(&record);
+                    wire.write_down(&record);
+                    wire.send(record);
                     counted.store(sent.records, Ordering::Relaxed);
                 }
                 std::thread::sleep(Duration::from_millis(10));
@@ -113,7 +119,7 @@ impl Wire {
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "5")
             .set("message.timeout.ms", "120000")
-            .create_with_context(Losses(AtomicU64::new(0)))
+            .create_with_context(Losses::default())
             .unwrap();
         let [touchpoints, conversions] = files.each_ref().map(|file| BufWriter::new(File::create(file).unwrap()));
         Self {
@@ -123,19 +129,24 @@ impl Wire {
         }
     }
 
-    fn send(&mut self, record: &Record) {
-        let file = match record.input {
-            Input::Touchpoints => &mut self.files.touchpoints,
-            Input::Conversions => &mut self.files.conversions,
-        };
-        let mut headers = OwnedHeaders::new();
-        match &record.line {
-            Some(line) => writeln!(file, "{line}").unwrap(),
-            None => headers = headers.insert(Header { key: BAD, value: Some("") }),
+    /// Adds it to the files, unless it cannot be used.
+    fn write_down(&mut self, record: &Record) {
+        if let Some(line) = &record.line {
+            writeln!(self.files.get_mut(record.input), "{line}").unwrap();
         }
-        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.topics.get(record.input)).headers(headers);
-        message.key = record.key.as_deref();
-        message.payload = record.value.as_deref();
+    }
+
+    fn send(&self, record: Record) {
+        let (key, value) = (record.key.clone(), record.value.clone());
+        let mut headers = OwnedHeaders::new();
+        if record.line.is_none() {
+            headers = headers.insert(Header { key: BAD, value: Some("") });
+        }
+        let topic = self.topics.get(record.input);
+        let mut message: BaseRecord<'_, [u8], [u8], Box<Record>> = BaseRecord::with_opaque_to(topic, Box::new(record));
+        message.headers = Some(headers);
+        message.key = key.as_deref();
+        message.payload = value.as_deref();
         while let Err((error, again)) = self.producer.send(message) {
             assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
             std::thread::sleep(Duration::from_millis(10));
@@ -144,8 +155,15 @@ impl Wire {
     }
 
     fn finish(&mut self) {
+        for _ in 0..10 {
+            self.producer.flush(Duration::from_secs(120)).unwrap();
+            let lost = std::mem::take(&mut *self.producer.context().0.lock().unwrap());
+            let Some((why, _)) = lost.first() else { break };
+            println!("{} records that the broker did not take are sent again: {why}", lost.len());
+            lost.into_iter().for_each(|(_, record)| self.send(*record));
+        }
         self.producer.flush(Duration::from_secs(120)).unwrap();
-        assert_eq!(self.producer.context().0.load(Ordering::Relaxed), 0, "records that the broker did not take");
+        assert_eq!(self.producer.context().0.lock().unwrap().len(), 0, "records that the broker did not take");
         self.files.touchpoints.flush().unwrap();
         self.files.conversions.flush().unwrap();
     }
