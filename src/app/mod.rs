@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | `settings` | the configuration, cut into what each part needs |
 //! | `workers`, `signals`, `housekeeping` | the threads and tasks beside the sidecar's |
+//! | `guard` | telling how a thread ended |
 //! | `patience` | waiting for whoever does not answer yet |
 //! | `observe` | what workers tell -> logs, metrics, health |
 //! | `control`, `ingest` | what access and API ask of the embedded log |
@@ -21,6 +22,7 @@ pub mod checks;
 pub mod clock;
 mod control;
 mod error;
+mod guard;
 mod housekeeping;
 mod ingest;
 mod keys;
