@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test verify fmt clippy deny doc simulate bench run-kafka stop-kafka
+.PHONY: help install demo test verify fmt clippy deny doc simulate bench run-kafka stop-kafka
 
 # rustup's folder, for shells that have not read its profile.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -17,6 +17,10 @@ cargo := if command -v ccache >/dev/null; then export CC="$${CC:-ccache gcc}" CX
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+install: ## the release binary, into cargo's folder of binaries, which is on the PATH
+	@deploy/local/setup.sh
+	@$(cargo) install --locked --path . --bin tributary
 
 demo: ## one binary with synthetic shoppers, no broker (RATE=events/s USERS=n SEED=n ARGS="…")
 	@deploy/local/setup.sh
@@ -61,8 +65,9 @@ run-kafka: ## a broker at 127.0.0.1:9092 and a registry at port 8081, to try `tr
 	@deploy/local/setup.sh test
 	@deploy/local/fetch.sh kafka registry
 	@broker=$$(deploy/local/kafka.sh start); registry=$$(deploy/local/registry.sh start); \
-	  printf 'broker    %s\nregistry  %s\n' "$$broker" "$$registry"
+	  printf 'broker    %s\nregistry  %s\nWhat to do with them: docs/quickstart.md\n' "$$broker" "$$registry"
 
-stop-kafka: ## stops both; the topics stay in its folder
+stop-kafka: ## stops both; the topics stay in their folder, the registry forgets its schemas
 	@deploy/local/registry.sh stop
 	@deploy/local/kafka.sh stop
+	@echo 'Stopped. The topics are kept; the schemas are gone: after the next start, `tributary schemas register`.'

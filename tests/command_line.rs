@@ -134,6 +134,24 @@ fn while_no_broker_answers_the_probes_do_and_say_so() {
     assert_eq!(running.0.wait().unwrap().code(), Some(0), "told to stop while it waits, it does");
 }
 
+#[test]
+fn partitions_that_nothing_came_to_are_verified_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, address) = (config(folder.path()), format!("127.0.0.1:{}", free_port()));
+    let mut command = tributary(&["run", "--config", config.to_str().unwrap()]);
+    let child = command.env("TRIBUTARY__SIDECAR__LISTEN", &address).stderr(Stdio::null()).stdout(Stdio::null()).spawn();
+    let mut running = Running(child.unwrap());
+    let until = Instant::now() + Duration::from_secs(60);
+    while !get(&address, "/startupz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+        assert!(Instant::now() < until, "it does not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status().unwrap().success());
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+    let (code, _, summary) = run(&["verify", "--config", config.to_str().unwrap()]);
+    assert!(code == 0 && summary.contains("0 rows of 4 partitions: 0 differences"), "{code} {summary}");
+}
+
 /// A demo that runs.
 struct Demo {
     process: Running,
@@ -269,6 +287,8 @@ fn the_pasted_line_works(curl: &str) {
 fn one_instance_a_folder(config: &Path) {
     let (code, _, message) = run(&["run", "--config", config.to_str().unwrap()]);
     assert!(code == 6 && message.contains("another"), "{code} {message}");
+    let (code, _, message) = run(&["verify", "--config", config.to_str().unwrap()]);
+    assert!(code == 6 && message.contains("stop it (SIGTERM)"), "{code} {message}");
 }
 
 fn keys_are_made_and_listed(data: &Path) {

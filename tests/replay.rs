@@ -117,6 +117,7 @@ fn journeys_are_sets_as_worked_out_by_hand() {
     let expected = Summary {
         touchpoints: 15,
         conversions: 9,
+        valueless: 1,
         adjustments: 6,
         bad: 0,
         conflicting_duplicates: 2,
@@ -270,7 +271,7 @@ fn bad_lines_are_named_in_order_and_the_rest_is_used() {
         (10, &beyond, "longer than 1048576 bytes; only its begin is kept here"),
         (11, br#"{"event_id":"","user_id":"u","occurred_at":1774958400000}"#, "event_id: empty"),
         (9_000, br#"{"user_id":"u","occurred_at":1774958400000}"#, "event_id: required"),
-        (19_999, br#"{"event_id":"e","user_id":"u","occurred_at":1}"#, "occurred_at: before 2000-01-01T00:00:00Z"),
+        (19_999, br#"{"event_id":"e","user_id":"u","occurred_at":1}"#, "occurred_at: before 2000-01-01T00:00:00Z (milliseconds are asked)"),
         (20_000, b"\x1b[31m", "value: not JSON: expected value at line 1 column 1"),
     ];
     for (line, content, _) in &bad {

@@ -78,6 +78,11 @@ pub fn path(folder: &Path) -> PathBuf {
     folder.join(FILE)
 }
 
+/// Whether an instance runs on the folder.
+pub fn answers(folder: &Path) -> bool {
+    StdStream::connect(path(folder)).is_ok()
+}
+
 /// A bound socket; its file goes when this is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -90,7 +95,7 @@ impl Server {
     /// Binds the socket of `folder`, taking the place of one that a crashed instance left. Needs a tokio runtime.
     pub fn bind(folder: &Path) -> Result<Self, Error> {
         let path = path(folder);
-        if StdStream::connect(&path).is_ok() {
+        if answers(folder) {
             return Err(Error::Taken(path.display().to_string()));
         }
         match fs::remove_file(&path) {

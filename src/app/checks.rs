@@ -53,15 +53,22 @@ impl From<Finding> for Line {
     }
 }
 
-/// Looks at everything that a run with this configuration needs.
-pub fn everything(config: &Config) -> Result<Vec<Line>, Error> {
+/// Looks at everything that a run with this configuration needs. Who does not answer keeps nobody else from being looked at;
+/// the first such error comes beside the lines.
+pub fn everything(config: &Config) -> (Vec<Line>, Option<Error>) {
     let mut lines = vec![data_dir(config), pepper(config)];
-    match config.log.kind {
-        LogKind::Kafka => lines.extend(topics(config)?),
-        LogKind::Embedded => lines.push(Line::ok("log", "embedded, in the data folder")),
+    let log = match config.log.kind {
+        LogKind::Kafka => topics(config),
+        LogKind::Embedded => Ok(vec![Line::ok("log", "embedded, in the data folder")]),
+    };
+    let mut silent = None;
+    for looked in [log, schemas(config)] {
+        match looked {
+            Ok(found) => lines.extend(found),
+            Err(error) => drop(silent.get_or_insert(error)),
+        }
     }
-    lines.extend(schemas(config)?);
-    Ok(lines)
+    (lines, silent)
 }
 
 /// Looks at every topic and at the brokers.

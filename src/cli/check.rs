@@ -19,8 +19,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
     println!("ok       configuration: {}", config.core_rules().map(|rules| rules.canonical()).unwrap_or_default());
-    let lines = checks::everything(&config)?;
-    Ok(print(&lines))
+    let (lines, silent) = checks::everything(&config);
+    let exit = print(&lines);
+    silent.map_or(Ok(exit), |error| Err(error.into()))
 }
 
 /// Prints what was found, and says whether all is well.

@@ -333,6 +333,7 @@ fn verdict(error: &SRCError) -> Error {
 fn by_status(status: u16, words: &str) -> Error {
     match status {
         408 | 425 | 429 | 500..=599 => Error::Unreachable(words.into()),
+        404 => Error::Refused(format!("{words}; is a path missing behind the address, such as /apis/ccompat/v7?")),
         _ => Error::Refused(words.into()),
     }
 }

@@ -66,6 +66,8 @@ pub struct Summary {
     pub touchpoints: u64,
     /// Conversions read, duplicates among them.
     pub conversions: u64,
+    /// Of the conversions read, those without a value: right for a signup, and what a misspelt `value_micros` looks like.
+    pub valueless: u64,
     /// Adjustments read, duplicates among them.
     pub adjustments: u64,
     /// Lines that could not be used.
@@ -88,6 +90,7 @@ impl Summary {
     fn add(&mut self, other: &Self) {
         self.touchpoints += other.touchpoints;
         self.conversions += other.conversions;
+        self.valueless += other.valueless;
         self.adjustments += other.adjustments;
         self.bad += other.bad;
         self.conflicting_duplicates += other.conflicting_duplicates;
@@ -104,6 +107,7 @@ impl fmt::Display for Summary {
         let Self { touchpoints, conversions, adjustments, rows, .. } = self;
         write!(f, "{touchpoints} touchpoints, {conversions} conversions, {adjustments} adjustments: {rows} rows")?;
         for (count, what) in [
+            (self.valueless, "conversions without value_micros"),
             (self.conflicting_duplicates, "conflicting duplicates"),
             (self.waiting_adjustments, "adjustments without their conversion"),
             (self.shared_ids, "conversions left out for an id under two users"),

@@ -58,7 +58,10 @@ impl Parser<'_> {
                 let event = draft.check()?;
                 self.writer.conversion(&event)?;
                 match event {
-                    ConversionEvent::Conversion(_) => self.counts.conversions += 1,
+                    ConversionEvent::Conversion(conversion) => {
+                        self.counts.conversions += 1;
+                        self.counts.valueless += u64::from(conversion.value_micros.is_none());
+                    }
                     ConversionEvent::Adjustment(_) => self.counts.adjustments += 1,
                 }
             }

@@ -131,6 +131,15 @@ impl BatchCommitted {
         stream.conflicting_adjustments.inc_by(self.conflicts.adjustments);
         stream.conflicting_owners.inc_by(self.conflicts.owners);
         stream.misplaced.inc_by(self.misplaced);
+        if let Some(held_back) = (self.misplaced > 0).then(|| metrics.lines.misplaced.pass()).flatten() {
+            let records = self.misplaced;
+            warn!(
+                records,
+                held_back,
+                "records on another partition than murmur2 gives their key, which splits journeys: set their producer's \
+                 partitioner to murmur2_random"
+            );
+        }
         #[allow(clippy::cast_precision_loss)] // a batch has far fewer than 2^52 records
         stream.batch_records.observe(records as f64);
         debug!(records, rows, set_aside = self.set_aside, "batch committed");
@@ -217,23 +226,19 @@ pub struct RecordSetAside<'a> {
 }
 
 impl RecordSetAside<'_> {
-    /// Metric, and a log line for the first few of each second.
+    /// Metric, and a log line now and then: a producer that breaks a rule does so again and again.
     pub fn emit(self, metrics: &Metrics) {
         metrics.dead_letters.count(self.field, self.reason);
-        if !tracing::enabled!(tracing::Level::DEBUG) {
-            return;
-        }
-        if let Some(held_back) = metrics.set_aside_lines.pass() {
-            debug!(
-                topic = self.topic,
-                partition = self.partition,
-                offset = self.offset,
-                field = self.field,
-                reason = self.reason,
-                held_back,
-                "record set aside"
-            );
-        }
+        let Some(held_back) = metrics.lines.set_aside.pass() else { return };
+        warn!(
+            topic = self.topic,
+            partition = self.partition,
+            offset = self.offset,
+            field = self.field,
+            reason = self.reason,
+            held_back,
+            "record set aside"
+        );
     }
 }
 
@@ -265,7 +270,9 @@ impl RegistryUnreachable<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.registry_unreachable.inc();
-        warn!(reason = self.reason, "schema registry not reachable, waiting");
+        if let Some(held_back) = metrics.lines.registry_unreachable.pass() {
+            warn!(reason = self.reason, held_back, "schema registry not reachable, waiting");
+        }
     }
 }
 
@@ -280,7 +287,9 @@ impl LogUnreachable<'_> {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
         metrics.stream.log_unreachable.inc();
-        warn!(reason = self.reason, "log not reachable, waiting");
+        if let Some(held_back) = metrics.lines.log_unreachable.pass() {
+            warn!(reason = self.reason, held_back, "log not reachable, waiting");
+        }
     }
 }
 

@@ -1,12 +1,13 @@
-//! At most so many log lines a second, whatever strangers send.
+//! At most so many log lines in a while, whatever strangers send.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Lets `limit` through in each second and counts what it held back.
+/// Lets `limit` through in each period and counts what it held back.
 #[derive(Debug)]
 pub(super) struct Throttle {
     limit: u32,
+    period: Duration,
     window: Mutex<Window>,
 }
 
@@ -18,9 +19,9 @@ struct Window {
 }
 
 impl Throttle {
-    /// At most `limit` a second.
-    pub(super) fn new(limit: u32) -> Self {
-        Self { limit, window: Mutex::new(Window { began: Instant::now(), passed: 0, held: 0 }) }
+    /// At most `limit` in each `period`.
+    pub(super) fn new(limit: u32, period: Duration) -> Self {
+        Self { limit, period, window: Mutex::new(Window { began: Instant::now(), passed: 0, held: 0 }) }
     }
 
     /// Whether one more may pass now; if so, how many were held back since the last that passed.
@@ -30,7 +31,7 @@ impl Throttle {
 
     fn pass_at(&self, now: Instant) -> Option<u64> {
         let mut window = self.window.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if now.saturating_duration_since(window.began) >= Duration::from_secs(1) {
+        if now.saturating_duration_since(window.began) >= self.period {
             window.began = now;
             window.passed = 0;
         }
@@ -49,7 +50,7 @@ mod tests {
 
     #[test]
     fn holds_back_beyond_the_limit_and_says_how_many() {
-        let throttle = Throttle::new(2);
+        let throttle = Throttle::new(2, Duration::from_secs(1));
         let now = Instant::now();
         let passed: Vec<_> = (0..5).map(|_| throttle.pass_at(now)).collect();
         assert_eq!(passed, [Some(0), Some(0), None, None, None]);

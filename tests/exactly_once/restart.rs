@@ -1,5 +1,6 @@
 //! How soon a killed process is ready again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::events::Events;
@@ -29,5 +30,18 @@ fn ready_soon_after_a_kill() {
         assert!(ready < LIMIT, "live only after {ready:?}");
     }
     feed.finish();
+    let refused = stage.tributary(&["verify"], &config);
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(6) && words.contains("stop it"), "verify beside it: {words}");
+    elsewhere(&stage, &config);
+    instance.still_alive();
     instance.stop();
+}
+
+/// `verify` with the same instance's name, and no state: it must not put the running one out.
+fn elsewhere(stage: &Stage, config: &Path) {
+    let nowhere = stage.path("nowhere");
+    let output = stage.command(&["verify"], config).env("TRIBUTARY__ENGINE__DATA_DIR", &nowhere).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(6) && words.contains("is not in"), "verify elsewhere: {words}");
 }

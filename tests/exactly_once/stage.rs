@@ -117,8 +117,14 @@ log_format = "text"
 
     /// Runs a command of the binary to its end.
     pub fn tributary(&self, arguments: &[&str], config: &Path) -> Output {
+        self.command(arguments, config).output().unwrap()
+    }
+
+    /// The command line of a configuration, not run yet.
+    pub fn command(&self, arguments: &[&str], config: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
-        command.args(arguments).arg("--config").arg(config).output().unwrap()
+        command.args(arguments).arg("--config").arg(config);
+        command
     }
 
     /// As [`Self::tributary`], and it must succeed: what it printed.

@@ -11,15 +11,16 @@ use tokio::runtime::Runtime;
 pub use compare::{Difference, Wrong};
 
 use super::{Error, registry, settings};
+use crate::access::socket;
 use crate::config::{Config, LogKind};
 use crate::core::Rules;
 use crate::store::{Partition, Shared};
 use crate::stream::RowFormat;
 use crate::stream::meta::Meta;
 use crate::topics::embedded::{Broker, Place, Topic};
-use crate::topics::kafka::KafkaLog;
+use crate::topics::kafka::{self, KafkaLog};
 use crate::topics::kafka::tail::{From, Tail};
-use crate::topics::{Assignment, Input, Offsets, Outgoing, Output, PartitionOffsets, PerInput, TopicLog};
+use crate::topics::{Assignment, Input, LogIdentity, Offsets, Outgoing, Output, PartitionOffsets, PerInput, TopicLog};
 
 /// How long the group may take to give us every partition.
 const ASSIGNMENT: Duration = Duration::from_secs(60);
@@ -43,6 +44,7 @@ pub type Report<'r> = dyn FnMut(u32, Wrong, &str) + 'r;
 /// Compares, and emits what differs again if it is to be repaired.
 pub fn run(config: &Config, repair: bool, report: &mut Report<'_>) -> Result<Found, Error> {
     let rules = config.core_rules()?;
+    refuse_beside_an_instance(config)?;
     match config.log.kind {
         LogKind::Embedded => {
             let broker = Broker::open(&Place::Folder(settings::log_dir(config)), &settings::embedded(config))?;
@@ -54,24 +56,81 @@ pub fn run(config: &Config, repair: bool, report: &mut Report<'_>) -> Result<Fou
                 }
                 Ok(())
             };
+            let states = States::open(config, broker.partitions().get())?;
             let format = format(config)?;
-            let mut check = Check { config, rules, format, repair, compacted: &mut compacted, report };
+            let mut check = Check { rules, format, repair, states, compacted: &mut compacted, report };
             let mut member = broker.join("verify");
             broker.spread()?;
             check.all(&mut member)
         }
-        LogKind::Kafka => kafka(config, rules, repair, report),
+        LogKind::Kafka => on_kafka(config, rules, repair, report),
     }
 }
 
 /// Hands every row of a partition of the output topic, key and value, to what it is given.
 type Compacted<'c> = dyn FnMut(u32, &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Error> + 'c;
 
+/// The states of every partition, open: so no instance has them, and none can take them meanwhile.
+struct States(Vec<Partition>);
+
+impl States {
+    fn open(config: &Config, partitions: u32) -> Result<Self, Error> {
+        let shared = Shared::open(&settings::budget(config, partitions))?;
+        let open = |number| {
+            let dir = settings::state_dir(config).join(format!("p-{number:05}"));
+            if dir.exists() {
+                return Ok(Partition::open(&shared, &dir)?);
+            }
+            Err(Error::State(format!(
+                "the state of partition {number} is not in {}: verify where the instance keeps it",
+                dir.display()
+            )))
+        };
+        (0..partitions).map(open).collect::<Result<_, Error>>().map(Self)
+    }
+}
+
+/// Verifying joins the group under the instance's own name, which would put a running one out.
+fn refuse_beside_an_instance(config: &Config) -> Result<(), Error> {
+    let folder = &config.engine.data_dir;
+    if socket::answers(folder) {
+        let folder = folder.display();
+        return Err(Error::State(format!("an instance runs on {folder}: stop it (SIGTERM), and verify again")));
+    }
+    Ok(())
+}
+
+/// Waits until nobody is in the group: one that was stopped keeps its seat for the session's time. Whoever beats its heart
+/// until after that is alive, and is left alone.
+fn wait_for_an_empty_group(settings: &kafka::Settings) -> Result<(), Error> {
+    let patience = settings.timeouts.session + Duration::from_secs(10);
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let members = kafka::members(settings)?;
+        if members.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() > patience {
+            return Err(Error::State(format!(
+                "the group {} has members: {}; stop every instance of it, and verify again",
+                settings.group,
+                members.join(", ")
+            )));
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::info!(?members, "waiting for the group to be empty, up to {} s", patience.as_secs());
+            eprintln!("waiting up to {} s for the group {} to be empty", patience.as_secs(), settings.group);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
 struct Check<'c, 'r> {
-    config: &'c Config,
     rules: Rules,
     format: RowFormat,
     repair: bool,
+    states: States,
     /// Hands out the rows of a partition of the output topic.
     compacted: &'c mut Compacted<'c>,
     report: &'c mut Report<'r>,
@@ -81,19 +140,11 @@ impl Check<'_, '_> {
     fn all<L: TopicLog>(&mut self, log: &mut L) -> Result<Found, Error> {
         let identity = log.identity()?;
         take_all(log, identity.partitions)?;
-        let shared = Shared::open(&settings::budget(self.config, identity.partitions))?;
         let mut found = Found { partitions: identity.partitions, ..Found::default() };
-        for number in 0..identity.partitions {
-            let dir = settings::state_dir(self.config).join(format!("p-{number:05}"));
-            if !dir.exists() {
-                return Err(Error::State(format!(
-                    "the state of partition {number} is not in {}: verify where the instance keeps it",
-                    dir.display()
-                )));
-            }
-            let partition = Partition::open(&shared, &dir)?;
-            let offsets = self.check_offsets(log, number, &partition)?;
-            let (rows, differences) = self.one(log, number, &partition, &offsets)?;
+        let states = std::mem::take(&mut self.states.0);
+        for (number, partition) in (0..).zip(&states) {
+            let offsets = self.check_offsets(log, &identity, number, partition)?;
+            let (rows, differences) = self.one(log, number, partition, &offsets)?;
             found.rows += rows;
             found.differences += differences;
         }
@@ -104,11 +155,19 @@ impl Check<'_, '_> {
     fn check_offsets<L: TopicLog>(
         &self,
         log: &mut L,
+        identity: &LogIdentity,
         number: u32,
         partition: &Partition,
     ) -> Result<PartitionOffsets, Error> {
         let refuse = |why: String| Err(Error::State(format!("partition {number}: {why}")));
+        let committed = log.committed(number)?;
         let Some(stored) = partition.view().meta()? else {
+            if Input::ALL.into_iter().all(|input| committed.get(input).is_none()) {
+                // Nothing has ever come here, so nothing is answered.
+                let next = PerInput::try_from_fn(|input| log.bounds(number, input).map(|bounds| bounds.start))?;
+                let metadata = Meta::new(next, identity.clone(), &self.rules).stamp().encode();
+                return Ok(PartitionOffsets { partition: number, next, metadata });
+            }
             return refuse("the state is empty; run the instance until it is ready, stop it, and verify again".into());
         };
         let meta = match Meta::decode(&stored) {
@@ -118,7 +177,6 @@ impl Check<'_, '_> {
         if meta.rules != self.rules.digest() {
             return refuse(format!("the state was made by other rules ({}); verify with those", meta.rules_text));
         }
-        let committed = log.committed(number)?;
         let next = PerInput::from_fn(|input| committed.get(input).as_ref().map_or(0, |c| c.next));
         let behind: i64 = Input::ALL.into_iter().map(|input| (next.get(input) - meta.applied.get(input)).abs()).sum();
         if behind != 0 {
@@ -210,8 +268,9 @@ fn take_all<L: TopicLog>(log: &mut L, partitions: u32) -> Result<(), Error> {
     Ok(())
 }
 
-fn kafka(config: &Config, rules: Rules, repair: bool, report: &mut Report<'_>) -> Result<Found, Error> {
-    let settings = settings::kafka(config);
+fn on_kafka(config: &Config, rules: Rules, repair: bool, report: &mut Report<'_>) -> Result<Found, Error> {
+    // Who leaves at once is not waited for by the instance that starts next.
+    let settings = kafka::Settings { leave: true, ..settings::kafka(config) };
     let topic = settings.topics.attributions.clone();
     let reader_settings = settings.clone();
     // What the last record of a key says counts, so a partition is gathered before it is handed out.
@@ -224,8 +283,10 @@ fn kafka(config: &Config, rules: Rules, repair: bool, report: &mut Report<'_>) -
         rows.iter().for_each(|(key, value)| each(key, value));
         Ok(())
     };
+    let states = States::open(config, Tail::open(&settings, &topic, From::End)?.partitions())?;
     let format = format(config)?;
-    let mut check = Check { config, rules, format, repair, compacted: &mut compacted, report };
+    wait_for_an_empty_group(&settings)?;
+    let mut check = Check { rules, format, repair, states, compacted: &mut compacted, report };
     check.all(&mut KafkaLog::join(settings, 0)?)
 }
 

@@ -9,6 +9,8 @@ mod make;
 mod store;
 mod stream;
 
+use std::time::Duration;
+
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
@@ -20,8 +22,24 @@ pub use stream::{Lag, PartitionMetrics, Stream};
 use super::health::{Health, PartitionState};
 use super::throttle::Throttle;
 
-/// Log lines a second for records that were set aside.
-const SET_ASIDE_LINES: u32 = 5;
+/// Log lines that strangers, or a log that is away, could make without end: one of each in so long.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What holds such lines back.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) set_aside: Throttle,
+    pub(super) misplaced: Throttle,
+    pub(super) log_unreachable: Throttle,
+    pub(super) registry_unreachable: Throttle,
+}
+
+impl Lines {
+    fn new() -> Self {
+        let [set_aside, misplaced, log_unreachable, registry_unreachable] = [(); 4].map(|()| Throttle::new(1, QUIET));
+        Self { set_aside, misplaced, log_unreachable, registry_unreachable }
+    }
+}
 
 /// All metrics of the process. Shared by reference or in an `Arc`; everything in it is atomic.
 #[derive(Debug)]
@@ -35,7 +53,7 @@ pub struct Metrics {
     pub store: Store,
     /// The sidecar's requests.
     pub http: Http,
-    pub(super) set_aside_lines: Throttle,
+    pub(super) lines: Lines,
 }
 
 impl Metrics {
@@ -50,7 +68,7 @@ impl Metrics {
             dead_letters: DeadLetters::new(&registry)?,
             store: Store::new(&registry)?,
             http: Http::new(&registry)?,
-            set_aside_lines: Throttle::new(SET_ASIDE_LINES),
+            lines: Lines::new(),
             registry,
         })
     }

@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::Timeout;
 
 use super::super::{Error, LogIdentity, PerInput};
-use super::errors::unreachable;
+use super::errors::{self, unreachable};
 use super::reach::Reach;
 use super::settings::{Names, Settings};
 
@@ -72,6 +72,7 @@ pub(super) struct Topic {
 
 /// For the `topics` and `check` commands. Not for the async runtime's threads: it runs one of its own.
 pub(super) struct Admin {
+    brokers: String,
     client: AdminClient<DefaultClientContext>,
     runtime: tokio::runtime::Runtime,
     wait: Duration,
@@ -83,7 +84,16 @@ impl Admin {
         let client = settings.admin().create().map_err(|error: KafkaError| fatal(&error))?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| fatal(&error))?;
-        Ok(Self { client, runtime, wait: settings.timeouts.request })
+        Ok(Self { brokers: settings.brokers.clone(), client, runtime, wait: settings.timeouts.request })
+    }
+
+    /// The error of a question that nobody answered.
+    fn unanswered(&self, what: &str, error: &KafkaError) -> Error {
+        let (code, brokers) = (errors::code(error), &self.brokers);
+        if errors::is_transport(code) {
+            return Error::Unreachable(format!("no broker answers at {brokers} ({code}); check kafka.brokers"));
+        }
+        Error::Unreachable(format!("{what}: {error}"))
     }
 
     fn options(&self) -> AdminOptions {
@@ -98,7 +108,7 @@ impl Admin {
             .client
             .inner()
             .fetch_metadata(Some(name), self.wait)
-            .map_err(|error| Error::Unreachable(format!("topic {name}: {error}")))?;
+            .map_err(|error| self.unanswered(&format!("topic {name}"), &error))?;
         let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
         Ok(found.map(|topic| Topic {
             partitions: u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX),
@@ -112,7 +122,7 @@ impl Admin {
             .client
             .inner()
             .fetch_metadata(None, self.wait)
-            .map_err(|error| Error::Unreachable(format!("brokers: {error}")))?;
+            .map_err(|error| self.unanswered("brokers", &error))?;
         let first = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
         first.ok_or_else(|| Error::Unreachable("no broker told of".into()))
     }
@@ -120,13 +130,21 @@ impl Admin {
     /// The settings of a topic or broker; the broker's own words when they may not be asked for.
     pub(super) fn settings(&self, of: &ResourceSpecifier<'_>) -> Result<Result<BTreeMap<String, String>, Code>, Error> {
         let answer = self.runtime.block_on(self.client.describe_configs([of], &self.options()));
-        let mut answer = answer.map_err(|error| Error::Unreachable(format!("settings: {error}")))?;
+        let mut answer = answer.map_err(|error| self.unanswered("settings", &error))?;
         let Some(resource) = answer.pop() else {
             return Ok(Err(Code::NoEnt));
         };
         Ok(resource.map(|resource| {
             resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
         }))
+    }
+
+    /// Who is in the group: each member's client, and the host it comes from.
+    pub(super) fn members(&self, group: &str) -> Result<Vec<String>, Error> {
+        let groups = self.client.inner().fetch_group_list(Some(group), self.wait);
+        let groups = groups.map_err(|error| self.unanswered(&format!("group {group}"), &error))?;
+        let members = groups.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
+        Ok(members.map(|member| format!("{} from {}", member.client_id(), member.client_host())).collect())
     }
 
     /// Makes a topic. What the broker says when it does not.
@@ -137,13 +155,13 @@ impl Admin {
         replicas: u32,
         settings: &[(&str, String)],
     ) -> Result<Result<(), Code>, Error> {
-        let count = super::errors::number;
+        let count = errors::number;
         let mut topic = NewTopic::new(name, count(partitions), TopicReplication::Fixed(count(replicas)));
         for (name, value) in settings {
             topic = topic.set(name, value);
         }
         let answer = self.runtime.block_on(self.client.create_topics([&topic], &self.options()));
-        let mut answer = answer.map_err(|error| Error::Unreachable(format!("topic {name}: {error}")))?;
+        let mut answer = answer.map_err(|error| self.unanswered(&format!("topic {name}"), &error))?;
         match answer.pop() {
             Some(Ok(_)) => Ok(Ok(())),
             Some(Err((_, code))) => Ok(Err(code)),

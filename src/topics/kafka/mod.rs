@@ -42,6 +42,11 @@ use super::{
     Receipt, Records, TopicLog, origin,
 };
 
+/// Who is in the group: each member's client, and the host it comes from. Not for the async runtime's threads.
+pub fn members(settings: &Settings) -> Result<Vec<String>, Error> {
+    admin::Admin::open(settings)?.members(&settings.group)
+}
+
 /// Kafka as one worker sees it.
 pub struct KafkaLog {
     member: Member,
