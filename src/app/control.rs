@@ -32,8 +32,8 @@ fn failed(error: embedded::Error) -> Error {
     Error::Control(error.to_string())
 }
 
-/// The control topic on Kafka. What was read stays in memory, so that a position is a place in what was read, whatever
-/// the number of partitions; keys and the like are few.
+/// The control topic on Kafka. A position is a place in what was read, whatever the number of partitions. What lies before
+/// the position last asked for was handed out and is forgotten: there is one reader, and it goes forward.
 pub struct KafkaControl {
     settings: Settings,
     appender: Appender,
@@ -43,6 +43,8 @@ pub struct KafkaControl {
 #[derive(Default)]
 struct Followed {
     follower: Option<Follower>,
+    /// How many records were forgotten: the position of the first one here.
+    forgotten: i64,
     records: Vec<ControlRecord>,
 }
 
@@ -61,7 +63,10 @@ impl ControlLog for KafkaControl {
 
     fn read(&self, from: i64, wait: Duration) -> Result<ControlRecords, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Followed { follower, records } = &mut *state;
+        let Followed { follower, forgotten, records } = &mut *state;
+        let known = usize::try_from(from - *forgotten).unwrap_or(0).min(records.len());
+        records.drain(..known);
+        *forgotten += i64::try_from(known).unwrap_or(0);
         let mut new = Vec::new();
         let mut each = |entry: Entry<'_>| {
             new.push(ControlRecord { key: entry.key.to_vec(), value: entry.value.map(<[u8]>::to_vec) });
@@ -73,9 +78,7 @@ impl ControlLog for KafkaControl {
         };
         read.map_err(|error| Error::Control(error.to_string()))?;
         records.append(&mut new);
-        let start = usize::try_from(from).unwrap_or(0);
-        let found = records.get(start..).unwrap_or_default().to_vec();
-        let next = i64::try_from(records.len()).unwrap_or(i64::MAX);
-        Ok(ControlRecords { records: found, next, at_end: true })
+        let next = *forgotten + i64::try_from(records.len()).unwrap_or(0);
+        Ok(ControlRecords { records: records.clone(), next, at_end: true })
     }
 }
