@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::Role;
 use super::keys::Denied;
 use super::pepper::{self, Hash};
 use super::record::{self, Rate, Record, Replaces, Use};
-use super::Role;
 use crate::core::Millis;
 
 /// A use is noted in memory where the last one noted is older than this, so that requests rarely write what all share.

@@ -119,7 +119,11 @@ mod tests {
     fn a_record_of_an_older_version_reads_and_one_of_a_newer_keeps_what_it_has() {
         let old: Record = serde_json::from_str(OLD).unwrap();
         assert_eq!((old.expires_at, old.rate, old.networks.len(), &old.replaces), (None, None, 0, &None));
-        assert_eq!(serde_json::to_string(&old).unwrap(), OLD, "an older version reads what is written where nothing is new");
+        assert_eq!(
+            serde_json::to_string(&old).unwrap(),
+            OLD,
+            "an older version reads what is written where nothing is new"
+        );
         let newer = OLD.replace("\"revoked\"", "\"colour\":{\"r\":1},\"revoked\"");
         let mut read: Record = serde_json::from_str(&newer).unwrap();
         read.revoked = true;

@@ -57,7 +57,13 @@ impl NewKey {
         let rate = self.rate.map_or(Ok(()), |rate| {
             requests(u64::from(rate.per_second.get())).and(requests(u64::from(rate.burst.get()))).map(drop)
         });
-        all([("note", note(&self.note)), ("expires_at", expiry), ("networks", many), ("networks", networks), ("rate", rate)])
+        all([
+            ("note", note(&self.note)),
+            ("expires_at", expiry),
+            ("networks", many),
+            ("networks", networks),
+            ("rate", rate),
+        ])
     }
 }
 

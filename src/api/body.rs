@@ -106,13 +106,15 @@ impl Fields {
         for (name, _) in std::mem::take(&mut self.pairs) {
             self.fault(&name, "there is no such field");
         }
-        let code = if self.errors.iter().any(|e| e.place == "body") { Code::InvalidBody } else { Code::InvalidParameters };
+        let code =
+            if self.errors.iter().any(|e| e.place == "body") { Code::InvalidBody } else { Code::InvalidParameters };
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::with_errors(code, self.errors)) }
     }
 
     /// Takes a field out of those that are left. Null counts as left out.
     fn take(&mut self, name: &str) -> Option<Value> {
-        let (ours, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pairs).into_iter().partition(|(key, _)| key == name);
+        let (ours, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pairs).into_iter().partition(|(key, _)| key == name);
         self.pairs = rest;
         if ours.len() > 1 {
             self.fault(name, "named twice");

@@ -160,7 +160,10 @@ pub fn run(command: &Command) -> Outcome {
 }
 
 fn print(keys: &[Listed]) {
-    println!("{:<16}  {:<8}  {:<7}  {:<20}  {:<20}  {:<20}  note", "id", "role", "state", "made", "expires", "last used");
+    println!(
+        "{:<16}  {:<8}  {:<7}  {:<20}  {:<20}  {:<20}  note",
+        "id", "role", "state", "made", "expires", "last used"
+    );
     for key in keys {
         let moment = |at: Option<i64>| at.map_or_else(|| "never".to_owned(), date);
         let (role, state, made) = (key.role.name(), key.state.name(), date(key.created_at));

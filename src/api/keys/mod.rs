@@ -109,7 +109,8 @@ pub(super) async fn revoke(
     let parameters = of_key(&key_id, request.uri());
     Fields::of(&state, parameters, request).await?.finish()?;
     if who.key_id == key_id {
-        let way_out = "a key does not revoke itself: revoke it with another admin key or `tributary keys revoke`, or rotate it";
+        let way_out =
+            "a key does not revoke itself: revoke it with another admin key or `tributary keys revoke`, or rotate it";
         return Err(Problem::new(Code::Conflict, way_out));
     }
     let revoked = blocking(admin, move |admin, now| {
@@ -161,8 +162,7 @@ fn new_key(mut fields: Fields) -> Result<NewKey, Problem> {
     let expires_at = fields.optional("expires_at", expiry);
     let requests = |value: &Value| whole(value).and_then(request::requests);
     let limited = fields.has("requests_per_second");
-    let (per_second, burst) =
-        (fields.optional("requests_per_second", requests), fields.optional("burst", requests));
+    let (per_second, burst) = (fields.optional("requests_per_second", requests), fields.optional("burst", requests));
     if burst.is_some() && !limited {
         fields.fault("burst", "needs requests_per_second");
     }

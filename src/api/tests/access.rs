@@ -97,7 +97,8 @@ async fn each_role_opens_what_is_expected_and_nothing_else() {
 fn document_and_table_say_the_same() {
     let operations = operations();
     for operation in &operations {
-        let scopes: Vec<_> = Scope::ALL.into_iter().filter(|s| operation.scopes.iter().any(|n| n == s.name())).collect();
+        let scopes: Vec<_> =
+            Scope::ALL.into_iter().filter(|s| operation.scopes.iter().any(|n| n == s.name())).collect();
         assert_eq!(operation.scopes.len(), usize::from(!operation.is_open()), "{}", operation.path);
         for role in Role::ALL {
             let opened = operation.is_open() || scopes.iter().all(|scope| role.opens(*scope));

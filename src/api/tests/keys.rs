@@ -100,7 +100,8 @@ async fn the_life_of_a_key() {
 async fn a_rotation_without_a_body_gives_a_day() {
     let admin = Admin::open();
     let old = admin.bench.admin.create(NewKey::of(Role::Viewer), now_ms()).unwrap();
-    let empty = request("POST", &format!("/v1/keys/{}/rotate", old.id), Some(&admin.key.key)).body(Body::empty()).unwrap();
+    let empty =
+        request("POST", &format!("/v1/keys/{}/rotate", old.id), Some(&admin.key.key)).body(Body::empty()).unwrap();
     assert_eq!(admin.bench.send(empty).await.status, StatusCode::CREATED);
     let until = admin.get(&format!("/v1/keys/{}", old.id)).await.json()["expires_at"].as_i64().unwrap();
     assert!((until - now_ms() - 86_400_000).abs() < 60_000);
@@ -115,8 +116,18 @@ async fn all_mistakes_come_in_one_answer_and_nothing_is_made() {
         "networks": ["10.0.0.0/8", "10.0.0.1/8", 7], "colour": "red", "revoked": false});
     let got = admin.post("/v1/keys?x=1", &wrong).await;
     assert_eq!((got.status, got.problem().code), (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidBody));
-    let expected = ["query/x", "body/role", "body/note", "body/expires_at", "body/requests_per_second", "body/burst",
-        "body/networks/1", "body/networks/2", "body/colour", "body/revoked"];
+    let expected = [
+        "query/x",
+        "body/role",
+        "body/note",
+        "body/expires_at",
+        "body/requests_per_second",
+        "body/burst",
+        "body/networks/1",
+        "body/networks/2",
+        "body/colour",
+        "body/revoked",
+    ];
     assert_eq!(named(&got), expected);
     assert_eq!(named(&admin.post("/v1/keys", &json!({"burst": 1})).await), ["body/role", "body/burst"]);
     let networks = vec!["10.0.0.0/8"; 33];
@@ -151,7 +162,10 @@ async fn an_admin_cannot_lock_itself_out() {
     let got = admin.post(&format!("{own}/revoke"), &json!({})).await;
     assert_eq!((got.status, got.problem().code), (StatusCode::CONFLICT, Code::Conflict));
     assert!(got.problem().detail.contains("tributary keys revoke"));
-    assert_eq!(named(&admin.post(&format!("{own}/rotate"), &json!({"grace_seconds": 59})).await), ["body/grace_seconds"]);
+    assert_eq!(
+        named(&admin.post(&format!("{own}/rotate"), &json!({"grace_seconds": 59})).await),
+        ["body/grace_seconds"]
+    );
     let next = admin.post(&format!("{own}/rotate"), &json!({"grace_seconds": 60})).await;
     assert_eq!(next.status, StatusCode::CREATED);
     assert_eq!(admin.get(&own).await.status, StatusCode::OK, "the key that asked is good for the time of grace");
@@ -160,7 +174,8 @@ async fn an_admin_cannot_lock_itself_out() {
     assert_eq!(admin.bench.send(end).await.status, StatusCode::OK, "its successor ends it");
     assert_eq!(admin.get(&own).await.status, StatusCode::UNAUTHORIZED);
     let other = admin.bench.admin.create(NewKey::of(Role::Viewer), now_ms()).unwrap();
-    let end = request("POST", &format!("/v1/keys/{}/rotate", other.id), Some(&next)).header("content-type", "application/json");
+    let end = request("POST", &format!("/v1/keys/{}/rotate", other.id), Some(&next))
+        .header("content-type", "application/json");
     let end = end.body(Body::from(r#"{"grace_seconds":0}"#)).unwrap();
     assert_eq!(admin.bench.send(end).await.status, StatusCode::CREATED);
     assert_eq!(admin.opens(&other.key, "/v1/reports/channels").await, StatusCode::UNAUTHORIZED, "no grace, at once");

@@ -34,7 +34,10 @@ async fn it_says_what_is_wrong_and_still_answers() {
     bench.worker.partition(7, PartitionState::Replaying { left: 41 });
     bench.worker.log_unreachable("no broker");
     let status = bench.get(Role::Operator, "/v1/status").await.json();
-    assert_eq!((&status["ready"], &status["log_answers"], &status["registry_answers"]), (&json!(false), &json!(false), &json!(true)));
+    assert_eq!(
+        (&status["ready"], &status["log_answers"], &status["registry_answers"]),
+        (&json!(false), &json!(false), &json!(true))
+    );
     let codes: Vec<_> = status["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].clone()).collect();
     assert_eq!(codes, ["log_unreachable", "replaying"]);
     let replaying = &status["partitions"][1];
