@@ -27,7 +27,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Those of a request's body; none where there is no body. Begins with the mistakes of path and query.
+    /// Those of a request's body; none where there is no body, or null. Begins with the mistakes of path and query.
     pub(super) async fn of(state: &State, parameters: Parameters, request: Request) -> Result<Self, Problem> {
         let form = form_of(request.headers());
         let body = writes::body_of(state, request).await?;
@@ -41,8 +41,8 @@ impl Fields {
     }
 
     fn parse(body: &[u8], mut errors: Vec<FieldError>) -> Self {
-        let Pairs(pairs) = match serde_json::from_slice(if body.is_empty() { b"{}" } else { body }) {
-            Ok(pairs) => pairs,
+        let pairs = match serde_json::from_slice::<Option<Pairs>>(if body.is_empty() { b"null" } else { body }) {
+            Ok(pairs) => pairs.map_or_else(Vec::new, |Pairs(pairs)| pairs),
             Err(error) => {
                 let at = format!("not a JSON object (line {}, column {})", error.line(), error.column());
                 errors.push(FieldError::new("body", "", at));
@@ -205,7 +205,9 @@ mod tests {
             let found = mistakes(fields);
             assert_eq!((found.len(), found[0].0.as_str()), (1, ""), "{body}: {found:?}");
         }
-        assert!(mistakes(Fields::parse(b"", Vec::new())).is_empty());
+        for nothing in ["", "null", "{}"] {
+            assert!(mistakes(Fields::parse(nothing.as_bytes(), Vec::new())).is_empty());
+        }
     }
 
     #[test]
