@@ -293,11 +293,13 @@ mod tests {
         assert_eq!(ask(&keys, &made), Err(Denied::Unknown));
     }
 
-    /// All records, in an order of their own, into a directory of its own: as another instance, or one that starts again,
-    /// finds them.
+    /// What compaction leaves, the newest record of each name, in either order, into a directory of its own: as another
+    /// instance, or one that starts again, may find it.
     fn elsewhere(control: &MemoryControl, backwards: bool) -> Keys {
         let keys = Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new()));
-        let mut records = control.0.lock().unwrap().clone();
+        let all = control.0.lock().unwrap().clone();
+        let newest = |(place, record): &(usize, &ControlRecord)| all[place + 1..].iter().all(|r| r.key != record.key);
+        let mut records: Vec<_> = all.iter().enumerate().filter(newest).map(|(_, record)| record.clone()).collect();
         if backwards {
             records.reverse();
         }
