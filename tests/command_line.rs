@@ -294,8 +294,17 @@ fn one_instance_a_folder(config: &Path) {
 fn keys_are_made_and_listed(data: &Path) {
     let (code, key, _) = run(&["keys", "create", "--role", "viewer", "--data-dir", data.to_str().unwrap()]);
     assert!(code == 0 && key.starts_with("trb_live_"), "{key}");
-    let (code, list, _) = run(&["keys", "list", "--data-dir", data.to_str().unwrap()]);
-    assert!(code == 0 && list.contains("viewer") && list.contains("demo"), "{list}");
+    let list = || run(&["keys", "list", "--data-dir", data.to_str().unwrap()]).1;
+    assert!(list().contains("viewer") && list().contains("demo"), "{}", list());
+    let id = key.split('_').nth(2).unwrap();
+    let (code, next, said) = run(&["keys", "rotate", id, "--grace", "1h", "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 0 && next.starts_with("trb_live_") && next != key && said.contains("until"), "{said}");
+    assert!(list().contains(&format!("[replaced by {}]", next.split('_').nth(2).unwrap())), "{}", list());
+    let create = ["--role", "ingestor", "--expires-in", "90d", "--rate", "5", "--network", "10.0.0.0/8"];
+    let (code, _, said) = run(&[&["keys", "create", "--data-dir", data.to_str().unwrap()], &create[..]].concat());
+    assert!(code == 0 && list().contains("[5/s, 5 at once] [from 10.0.0.0/8]"), "{said} {}", list());
+    let (code, _, said) = run(&["keys", "revoke", id, "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 0 && list().contains("revoked"), "{said} {}", list());
 }
 
 fn rows_come_as_lines(data: &Path) {

@@ -1,17 +1,23 @@
-//! Making, listing and revoking keys.
+//! Making, rotating, listing and revoking keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::control::{ControlLog, ControlRecord};
-use super::keys::{Keys, Record, control_key};
+use super::keys::Keys;
+use super::known::{KeyState, Listed};
 use super::pepper::hex;
+use super::record::{Record, Replaces, Subject};
+use super::request::{NewKey, Rotation};
 use super::token::{Fresh, Token};
-use super::{Error, Role};
+use super::{Error, Role, now_ms};
+use crate::core::Millis;
 
-/// Longest note, in bytes.
-const MAX_NOTE: usize = 200;
+/// How often it is looked whether the control topic is to be told of last uses.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// A key just made: the only time that it is seen whole.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,21 +34,6 @@ impl std::fmt::Debug for Created {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Created").field("id", &self.id).field("role", &self.role).finish_non_exhaustive()
     }
-}
-
-/// A key in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    /// The public id.
-    pub id: String,
-    /// What it is for.
-    pub role: Role,
-    /// When it was made, in milliseconds since 1970.
-    pub created_at: i64,
-    /// What its maker wrote down.
-    pub note: String,
-    /// Whether it opens nothing any longer.
-    pub revoked: bool,
 }
 
 /// Administration of keys over a control topic. Its directory must have been loaded.
@@ -65,53 +56,103 @@ impl Admin {
     }
 
     /// Makes a key. It is durable, and holds on this instance, when this returns.
-    pub fn create(&self, role: Role, note: &str, now_ms: i64) -> Result<Created, Error> {
-        if note.len() > MAX_NOTE || note.chars().any(char::is_control) {
-            return Err(Error::Asked(format!("note: at most {MAX_NOTE} bytes, without control characters")));
+    pub fn create(&self, new: NewKey, now: Millis) -> Result<Created, Error> {
+        new.check(now)?;
+        self.make(new, None, now)
+    }
+
+    /// Makes a successor of a key: same role, note, limits and networks, an id and a secret of its own. The old key stays
+    /// good until the grace is over. One record says both, so there is no moment, whatever dies, at which only one holds.
+    pub fn rotate(&self, id: &str, rotation: Rotation, now: Millis) -> Result<Created, Error> {
+        rotation.check(now)?;
+        let missing = || Error::NoKey(id.to_owned());
+        let (old, stands) = self.keys.record(id).zip(self.keys.get(id, now)).ok_or_else(missing)?;
+        match (stands.state, stands.replaced_by) {
+            (KeyState::Revoked, _) => return Err(Error::Conflict(format!("the key {id} is revoked: make a new one"))),
+            (_, Some(by)) => {
+                return Err(Error::Conflict(format!("the key {id} was rotated already: its successor is {by}")));
+            }
+            (KeyState::Expired, _) => return Err(Error::Conflict(format!("the key {id} has expired: make a new one"))),
+            (KeyState::Open, None) => {}
         }
+        let grace = now + rotation.grace_ms;
+        let until = old.expires_at.map_or(grace, |expires_at| grace.min(expires_at));
+        let same_life = || old.expires_at.map(|expires_at| now + (expires_at - old.created_at));
+        let new = NewKey {
+            role: old.role,
+            expires_at: rotation.expires_at.or_else(same_life),
+            note: old.note,
+            rate: old.rate,
+            networks: old.networks,
+        };
+        self.make(new, Some(Replaces { id: id.to_owned(), until }), now)
+    }
+
+    fn make(&self, new: NewKey, replaces: Option<Replaces>, now: Millis) -> Result<Created, Error> {
         let fresh = Fresh::draw()?;
         let token = Token::parse(fresh.text()).map_err(|e| Error::Asked(e.to_string()))?;
         let pepper = self.keys.peppers().current();
         let record = Record {
-            role,
+            role: new.role,
             hash: hex(&pepper.hash(token.secret)),
             pepper_id: pepper.id().to_owned(),
-            created_at: now_ms,
-            note: note.to_owned(),
+            created_at: now,
+            note: new.note,
             revoked: false,
+            expires_at: new.expires_at,
+            rate: new.rate,
+            networks: new.networks,
+            replaces,
+            unknown: serde_json::Map::new(),
         };
-        self.put(token.id, &record)?;
-        Ok(Created { id: token.id.to_owned(), role, key: fresh.text().to_owned() })
+        self.put(Subject::Key(token.id), &record)?;
+        Ok(Created { id: token.id.to_owned(), role: new.role, key: fresh.text().to_owned() })
     }
 
     /// What a key is for; none where it opens nothing.
     pub fn role_of(&self, key: &str) -> Option<Role> {
-        self.keys.authenticate(key).ok().map(|identity| identity.role)
+        self.keys.authenticate(key, None, now_ms()).ok().map(|identity| identity.role)
     }
 
     /// Every key, oldest first.
-    pub fn list(&self) -> Vec<Listed> {
-        let listed = |(id, record): (String, Record)| Listed {
-            id,
-            role: record.role,
-            created_at: record.created_at,
-            note: record.note,
-            revoked: record.revoked,
-        };
-        self.keys.all().into_iter().map(listed).collect()
+    pub fn list(&self, now: Millis) -> Vec<Listed> {
+        self.keys.list(now)
     }
 
-    /// Revokes a key. It opens nothing on this instance when this returns, and nowhere within a second.
+    /// One key.
+    pub fn get(&self, id: &str, now: Millis) -> Result<Listed, Error> {
+        self.keys.get(id, now).ok_or_else(|| Error::NoKey(id.to_owned()))
+    }
+
+    /// Revokes a key, for ever. It opens nothing on this instance when this returns, and nowhere within a second.
     pub fn revoke(&self, id: &str) -> Result<(), Error> {
-        let record = self.keys.get(id).ok_or_else(|| Error::NoKey(id.to_owned()))?;
-        self.put(id, &Record { revoked: true, ..record })
+        let record = self.keys.record(id).ok_or_else(|| Error::NoKey(id.to_owned()))?;
+        self.put(Subject::Key(id), &Record { revoked: true, ..record })
     }
 
-    fn put(&self, id: &str, record: &Record) -> Result<(), Error> {
+    /// Tells the control topic of last uses that it does not know, until `stop` is cancelled. Off the path of every
+    /// request: what cannot be written is written a minute later.
+    pub async fn keep_uses(self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            let admin = self.clone();
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || admin.write_uses()).await {
+                tracing::warn!(%error, "when keys were last used cannot be written just now");
+            }
+        }
+    }
+
+    /// Tells the control topic of last uses: at most once an hour a key.
+    pub(super) fn write_uses(&self) -> Result<(), Error> {
+        let mut uses = self.keys.unwritten_uses().into_iter();
+        uses.try_for_each(|(id, used)| self.put(Subject::Use(&id), &used))
+    }
+
+    /// Durable, then in force here.
+    fn put(&self, subject: Subject<'_>, record: &impl Serialize) -> Result<(), Error> {
         let value = serde_json::to_vec(record).map_err(|e| Error::Control(e.to_string()))?;
-        let key = control_key(id);
-        self.control.put(&key, Some(&value))?;
-        self.keys.apply(&ControlRecord { key: key.into(), value: Some(value) });
+        let name = subject.name();
+        self.control.put(&name, Some(&value))?;
+        self.keys.apply(&ControlRecord { key: name.into(), value: Some(value) });
         Ok(())
     }
 }

@@ -1,41 +1,22 @@
 //! The directory of keys in memory: fed by the control topic, asked at every request.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::control::{ControlLog, ControlRecord};
-use super::pepper::{self, Hash, Peppers};
+use super::known::Known;
+use super::pepper::{self, Peppers};
+use super::record::{Rate, Record, Subject, Use};
 use super::token::{Malformed, Token};
-use super::{Error, Role};
+use super::{Error, Listed, Role};
+use crate::core::Millis;
 
-/// What stands before the id in the keys of the control topic.
-const KIND: &str = "key/";
 /// How long the follower waits for news; a key made elsewhere holds here within this and a little.
 const WAIT: Duration = Duration::from_millis(250);
 /// How long it waits where the topic cannot be read.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// What the control topic keeps of a key, as JSON. Fields that a later version adds are ignored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// What the key is for.
-    pub role: Role,
-    /// HMAC-SHA256 of the secret under the pepper, hexadecimal.
-    pub hash: String,
-    /// Which pepper.
-    pub pepper_id: String,
-    /// When it was made, in milliseconds since 1970.
-    pub created_at: i64,
-    /// What its maker wrote down.
-    #[serde(default)]
-    pub note: String,
-    /// Whether it opens nothing any longer.
-    #[serde(default)]
-    pub revoked: bool,
-}
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +25,8 @@ pub struct Identity {
     pub key_id: String,
     /// What it may do.
     pub role: Role,
+    /// How much it may ask; none: what everybody may.
+    pub rate: Option<Rate>,
 }
 
 /// Why a token is nobody's. Callers of the API are told none of this; logs are.
@@ -64,20 +47,21 @@ pub enum Denied {
     /// It was revoked.
     #[error("revoked key")]
     Revoked,
+    /// Its time is over, or the grace after its rotation is.
+    #[error("expired key")]
+    Expired,
+    /// It is not to be used from where the caller is.
+    #[error("key used from outside its networks")]
+    Network,
     /// It was made under a pepper that this instance does not have.
     #[error("the key was made under another pepper: instances that share keys need the same access.pepper")]
     Pepper,
 }
 
-struct Entry {
-    record: Record,
-    hash: Hash,
-}
-
 /// All keys there are.
 pub struct Keys {
     peppers: Peppers,
-    by_id: RwLock<HashMap<String, Entry>>,
+    by_id: RwLock<HashMap<String, Known>>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -124,63 +108,73 @@ impl Keys {
     /// Takes one record of the control topic in. Records of other kinds and unreadable ones change nothing: the latter
     /// are logged, for a key that cannot be read opens nothing.
     pub fn apply(&self, record: &ControlRecord) {
-        let Some(id) = std::str::from_utf8(&record.key).ok().and_then(|key| key.strip_prefix(KIND)) else {
-            return;
-        };
         let mut by_id = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(value) = &record.value else {
-            by_id.remove(id);
-            return;
-        };
-        let parsed = serde_json::from_slice::<Record>(value).ok();
-        let entry = parsed.and_then(|record| Some(Entry { hash: pepper::unhex(&record.hash)?, record }));
-        match entry {
-            Some(entry) => drop(by_id.insert(id.to_owned(), entry)),
-            None => {
-                by_id.remove(id);
-                tracing::error!("a key in tributary.control cannot be read; it opens nothing");
+        match (Subject::of(&record.key), record.value.as_deref()) {
+            (Some(Subject::Key(id)), None) => drop(by_id.remove(id)),
+            (Some(Subject::Key(id)), Some(value)) => {
+                let record = serde_json::from_slice::<Record>(value).ok();
+                if let Some(replaces) = record.as_ref().and_then(|record| record.replaces.clone()) {
+                    by_id.entry(replaces.id).or_default().replaced(id, replaces.until);
+                }
+                by_id.entry(id.to_owned()).or_default().set(record);
             }
+            (Some(Subject::Use(id)), Some(value)) => {
+                let used = serde_json::from_slice::<Use>(value).map_or(0, |used| used.at);
+                by_id.entry(id.to_owned()).or_default().written(used);
+            }
+            (Some(Subject::Use(_)) | None, _) => {}
         }
     }
 
-    /// Who the bearer of this text is. An unknown id costs the same hash as a known one.
-    pub fn authenticate(&self, text: &str) -> Result<Identity, Denied> {
+    /// Who the bearer of this text is, who asks from there now. An unknown id costs the same hash as a known one.
+    pub fn authenticate(&self, text: &str, from: Option<IpAddr>, now: Millis) -> Result<Identity, Denied> {
         let token = Token::parse(text)?;
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = by_id.get(token.id);
-        let pepper = entry.map_or(Some(self.peppers.current()), |entry| self.peppers.get(&entry.record.pepper_id));
+        let known = by_id.get(token.id);
+        let key = known.and_then(Known::key);
+        let pepper = key.map_or(Some(self.peppers.current()), |key| self.peppers.get(&key.record.pepper_id));
         let hash = pepper.unwrap_or(self.peppers.current()).hash(token.secret);
-        let right = pepper::same(&hash, &entry.map_or([0; 32], |entry| entry.hash));
-        match (entry, pepper) {
-            (None, _) => Err(Denied::Unknown),
-            (_, None) => Err(Denied::Pepper),
-            (Some(_), _) if !right => Err(Denied::Wrong),
-            (Some(entry), _) if entry.record.revoked => Err(Denied::Revoked),
-            (Some(entry), _) => Ok(Identity { key_id: token.id.to_owned(), role: entry.record.role }),
+        let right = pepper::same(&hash, &key.map_or([0; 32], |key| key.hash));
+        let (Some(known), Some(key)) = (known, key) else {
+            return Err(Denied::Unknown);
+        };
+        match pepper {
+            None => return Err(Denied::Pepper),
+            Some(_) if !right => return Err(Denied::Wrong),
+            Some(_) => known.admit(from, now)?,
         }
+        known.used(now);
+        Ok(Identity { key_id: token.id.to_owned(), role: key.record.role, rate: key.record.rate })
     }
 
-    /// Every key by id: what is kept of it.
-    pub fn all(&self) -> Vec<(String, Record)> {
+    /// Every key, oldest first, as it stands now.
+    pub fn list(&self, now: Millis) -> Vec<Listed> {
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = by_id.iter().map(|(id, entry)| (id.clone(), entry.record.clone())).collect();
-        all.sort_by(|(a, x), (b, y)| (x.created_at, a).cmp(&(y.created_at, b)));
+        let mut all: Vec<_> = by_id.iter().filter_map(|(id, known)| known.listed(id, now)).collect();
+        all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         all
     }
 
+    /// One key, as it stands now.
+    pub fn get(&self, id: &str, now: Millis) -> Option<Listed> {
+        self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id)?.listed(id, now)
+    }
+
     /// The record of a key.
-    pub(super) fn get(&self, id: &str) -> Option<Record> {
-        self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).map(|entry| entry.record.clone())
+    pub(super) fn record(&self, id: &str) -> Option<Record> {
+        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        by_id.get(id)?.key().map(|key| key.record.clone())
+    }
+
+    /// The last uses that the control topic is to be told of.
+    pub(super) fn unwritten_uses(&self) -> Vec<(String, Use)> {
+        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        by_id.iter().filter_map(|(id, known)| Some((id.clone(), known.unwritten_use()?))).collect()
     }
 
     pub(super) fn peppers(&self) -> &Peppers {
         &self.peppers
     }
-}
-
-/// The control topic's key of an API key.
-pub(super) fn control_key(id: &str) -> String {
-    format!("{KIND}{id}")
 }
 
 #[cfg(test)]
@@ -191,7 +185,10 @@ mod tests {
     use super::*;
     use crate::access::Pepper;
     use crate::access::control::memory::MemoryControl;
-    use crate::access::{Admin, Created};
+    use crate::access::{Admin, Created, KeyState, NewKey, Rotation};
+
+    /// When the keys of these tests are made.
+    const NOW: Millis = 1_700_000_000_000;
 
     fn admin(pepper: u8) -> (Admin, Arc<Keys>, Arc<MemoryControl>) {
         let control = Arc::new(MemoryControl::default());
@@ -200,20 +197,24 @@ mod tests {
     }
 
     fn make(admin: &Admin, role: Role) -> Created {
-        admin.create(role, "for a test", 1_700_000_000_000).unwrap()
+        admin.create(NewKey { note: "for a test".into(), ..NewKey::of(role) }, NOW).unwrap()
+    }
+
+    fn ask(keys: &Keys, made: &Created) -> Result<Identity, Denied> {
+        keys.authenticate(&made.key, None, NOW)
     }
 
     #[test]
     fn a_key_opens_until_it_is_revoked() {
         let (admin, keys, control) = admin(1);
         let made = make(&admin, Role::Analyst);
-        let who = keys.authenticate(&made.key).unwrap();
+        let who = ask(&keys, &made).unwrap();
         assert_eq!((who.key_id.as_str(), who.role), (made.id.as_str(), Role::Analyst));
         admin.revoke(&made.id).unwrap();
-        assert_eq!(keys.authenticate(&made.key), Err(Denied::Revoked));
-        control.put(&control_key(&made.id), None).unwrap();
+        assert_eq!(ask(&keys, &made), Err(Denied::Revoked));
+        control.put(&Subject::Key(&made.id).name(), None).unwrap();
         keys.load(&*control).unwrap();
-        assert_eq!(keys.authenticate(&made.key), Err(Denied::Unknown));
+        assert_eq!(ask(&keys, &made), Err(Denied::Unknown));
     }
 
     #[test]
@@ -225,19 +226,19 @@ mod tests {
         let secret = made.key.rsplit('_').next().unwrap();
         assert!(!kept.contains(&secret[..43]) && !kept.contains(secret), "{kept}");
         let stranger = crate::access::token::Fresh::draw().unwrap();
-        assert_eq!(keys.authenticate(stranger.text()), Err(Denied::Unknown));
-        assert_eq!(keys.authenticate("nonsense"), Err(Denied::Malformed(Malformed::Shape)));
+        assert_eq!(keys.authenticate(stranger.text(), None, NOW), Err(Denied::Unknown));
+        assert_eq!(keys.authenticate("nonsense", None, NOW), Err(Denied::Malformed(Malformed::Shape)));
     }
 
     #[test]
     fn the_secret_of_another_key_is_wrong() {
         let (admin, keys, control) = admin(1);
         let (one, two) = (make(&admin, Role::Viewer), make(&admin, Role::Admin));
-        let record = keys.get(&one.id).unwrap();
+        let record = keys.record(&one.id).unwrap();
         // The second key's id, with the first one's hash beneath it.
-        control.put(&control_key(&two.id), Some(&serde_json::to_vec(&record).unwrap())).unwrap();
+        control.put(&Subject::Key(&two.id).name(), Some(&serde_json::to_vec(&record).unwrap())).unwrap();
         keys.load(&*control).unwrap();
-        assert_eq!(keys.authenticate(&two.key), Err(Denied::Wrong));
+        assert_eq!(ask(&keys, &two), Err(Denied::Wrong));
     }
 
     #[test]
@@ -246,10 +247,10 @@ mod tests {
         let made = make(&admin, Role::Viewer);
         let without = Keys::new(Peppers::new(Pepper::new([2; 32]), Vec::new()));
         without.load(&*control).unwrap();
-        assert_eq!(without.authenticate(&made.key), Err(Denied::Pepper));
+        assert_eq!(ask(&without, &made), Err(Denied::Pepper));
         let with = Keys::new(Peppers::new(Pepper::new([2; 32]), vec![Pepper::new([1; 32])]));
         with.load(&*control).unwrap();
-        assert!(with.authenticate(&made.key).is_ok());
+        assert!(ask(&with, &made).is_ok());
     }
 
     #[test]
@@ -263,7 +264,7 @@ mod tests {
             std::thread::spawn(move || follows.follow(&*control, from, || told.load(Ordering::Acquire)));
         let made = make(&admin, Role::Ingestor);
         let began = std::time::Instant::now();
-        while here.authenticate(&made.key).is_err() {
+        while ask(&here, &made).is_err() {
             assert!(began.elapsed() < Duration::from_secs(1), "not within a second");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -276,8 +277,146 @@ mod tests {
         let (admin, keys, control) = admin(1);
         let made = make(&admin, Role::Viewer);
         control.put("webhook/1", Some(b"{}")).unwrap();
-        control.put(&control_key(&made.id), Some(b"{\"role\":\"root\"}")).unwrap();
+        control.put(&Subject::Key(&made.id).name(), Some(b"{\"role\":\"root\"}")).unwrap();
         keys.load(&*control).unwrap();
-        assert_eq!(keys.authenticate(&made.key), Err(Denied::Unknown));
+        assert_eq!(ask(&keys, &made), Err(Denied::Unknown));
+    }
+
+    /// What compaction leaves, the newest record of each name, in either order, into a directory of its own: as another
+    /// instance, or one that starts again, may find it.
+    fn elsewhere(control: &MemoryControl, backwards: bool) -> Keys {
+        let keys = Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new()));
+        let all = control.0.lock().unwrap().clone();
+        let newest = |(place, record): &(usize, &ControlRecord)| all[place + 1..].iter().all(|r| r.key != record.key);
+        let mut records: Vec<_> = all.iter().enumerate().filter(newest).map(|(_, record)| record.clone()).collect();
+        if backwards {
+            records.reverse();
+        }
+        records.iter().for_each(|record| keys.apply(record));
+        keys
+    }
+
+    #[test]
+    fn a_key_opens_until_its_time_is_over() {
+        let (admin, keys, _) = admin(1);
+        let made = admin.create(NewKey { expires_at: Some(NOW + 10), ..NewKey::of(Role::Viewer) }, NOW).unwrap();
+        assert!(keys.authenticate(&made.key, None, NOW + 9).is_ok());
+        assert_eq!(keys.authenticate(&made.key, None, NOW + 10), Err(Denied::Expired));
+        assert_eq!(keys.get(&made.id, NOW + 9).unwrap().state, KeyState::Open);
+        assert_eq!(keys.get(&made.id, NOW + 10).unwrap().state, KeyState::Expired);
+    }
+
+    #[test]
+    fn both_secrets_are_good_until_the_grace_is_over() {
+        let (admin, _, control) = admin(1);
+        let old = admin
+            .create(
+                NewKey {
+                    note: "shop".into(),
+                    expires_at: Some(NOW + 1_000),
+                    rate: Some(Rate { per_second: 5.try_into().unwrap(), burst: 7.try_into().unwrap() }),
+                    networks: vec!["10.0.0.0/8".parse().unwrap()],
+                    ..NewKey::of(Role::Ingestor)
+                },
+                NOW,
+            )
+            .unwrap();
+        let new = admin.rotate(&old.id, Rotation { grace_ms: 100, expires_at: None }, NOW + 500).unwrap();
+        assert!(new.id != old.id && new.key != old.key);
+        for backwards in [false, true] {
+            let keys = elsewhere(&control, backwards);
+            let from = Some("10.1.1.1".parse().unwrap());
+            let ask = |made: &Created, at| keys.authenticate(&made.key, from, NOW + at).map(|who| (who.role, who.rate));
+            assert!(ask(&old, 599).is_ok());
+            assert_eq!(ask(&old, 600), Err(Denied::Expired));
+            assert_eq!(ask(&new, 599), ask(&old, 599), "the successor may do what the old key may");
+            assert!(ask(&new, 1_499).is_ok());
+            assert_eq!(ask(&new, 1_500), Err(Denied::Expired), "it lives as long as the old one was made for");
+            assert_eq!(keys.authenticate(&new.key, None, NOW + 599), Err(Denied::Network));
+            let (was, is) = (keys.get(&old.id, NOW).unwrap(), keys.get(&new.id, NOW).unwrap());
+            assert_eq!((was.replaced_by.as_deref(), was.expires_at), (Some(new.id.as_str()), Some(NOW + 600)));
+            assert_eq!(is.replaces.map(|old| old.id).as_deref(), Some(old.id.as_str()));
+            assert_eq!((is.note, is.networks), (was.note, was.networks));
+        }
+    }
+
+    #[test]
+    fn a_grace_never_outlives_the_key() {
+        let (admin, keys, _) = admin(1);
+        let old = admin.create(NewKey { expires_at: Some(NOW + 10), ..NewKey::of(Role::Viewer) }, NOW).unwrap();
+        let new = admin.rotate(&old.id, Rotation { grace_ms: 100, expires_at: Some(NOW + 99) }, NOW).unwrap();
+        assert_eq!(keys.authenticate(&old.key, None, NOW + 10), Err(Denied::Expired));
+        assert_eq!(keys.get(&new.id, NOW).unwrap().expires_at, Some(NOW + 99));
+    }
+
+    #[test]
+    fn only_an_open_key_without_a_successor_is_rotated() {
+        let (admin, _, _) = admin(1);
+        let rotate = |id: &str, at| admin.rotate(id, Rotation::default(), at).map(|made| made.id);
+        let (revoked, twice) = (make(&admin, Role::Viewer), make(&admin, Role::Viewer));
+        admin.revoke(&revoked.id).unwrap();
+        assert!(matches!(rotate(&revoked.id, NOW), Err(Error::Conflict(_))));
+        let successor = rotate(&twice.id, NOW).unwrap();
+        let again = rotate(&twice.id, NOW).unwrap_err();
+        assert!(matches!(&again, Error::Conflict(why) if why.contains(&successor)), "{again}");
+        let short = admin.create(NewKey { expires_at: Some(NOW + 1), ..NewKey::of(Role::Viewer) }, NOW).unwrap();
+        assert!(matches!(rotate(&short.id, NOW + 1), Err(Error::Conflict(_))));
+        assert!(matches!(rotate("nobody", NOW), Err(Error::NoKey(_))));
+    }
+
+    #[test]
+    fn nothing_that_crosses_a_revocation_undoes_it() {
+        let (here, keys, control) = admin(1);
+        let made = make(&here, Role::Admin);
+        // Another instance has not heard of the revocation when it rotates the key and writes its last use.
+        let behind = Arc::new(elsewhere(&control, false));
+        let there = Admin::new(Arc::clone(&behind), control.clone());
+        here.revoke(&made.id).unwrap();
+        assert!(ask(&behind, &made).is_ok());
+        there.write_uses().unwrap();
+        there.rotate(&made.id, Rotation::default(), NOW).unwrap();
+        for backwards in [false, true] {
+            assert_eq!(ask(&elsewhere(&control, backwards), &made), Err(Denied::Revoked));
+        }
+        // What came first may be told last.
+        let first = control.0.lock().unwrap()[0].clone();
+        keys.apply(&first);
+        assert_eq!(ask(&keys, &made), Err(Denied::Revoked));
+    }
+
+    #[test]
+    fn where_a_key_may_be_used_from() {
+        let (admin, keys, _) = admin(1);
+        let networks = vec!["192.0.2.0/24".parse().unwrap()];
+        let made = admin.create(NewKey { networks, ..NewKey::of(Role::Viewer) }, NOW).unwrap();
+        let from = |text: &str| keys.authenticate(&made.key, Some(text.parse().unwrap()), NOW);
+        assert!(from("192.0.2.9").is_ok() && from("::ffff:192.0.2.9").is_ok());
+        assert_eq!(from("192.0.3.9"), Err(Denied::Network));
+        assert_eq!(keys.authenticate(&made.key, None, NOW), Err(Denied::Network));
+    }
+
+    #[test]
+    fn a_last_use_is_coarse_and_written_at_most_once_an_hour() {
+        let (admin, keys, control) = admin(1);
+        let made = make(&admin, Role::Viewer);
+        let used = |keys: &Keys| keys.get(&made.id, NOW).unwrap().last_used_at;
+        let writes = || control.0.lock().unwrap().len();
+        let hour = 3_600_000;
+        admin.write_uses().unwrap();
+        assert_eq!((used(&keys), writes()), (None, 1), "never used, nothing to write");
+        for at in [0, 30_000, hour - 1] {
+            keys.authenticate(&made.key, None, NOW + at).unwrap();
+            admin.write_uses().unwrap();
+        }
+        assert_eq!((used(&keys), writes()), (Some(NOW + hour - 1), 2), "the first use was written, no other yet");
+        assert_eq!(used(&elsewhere(&control, true)), Some(NOW));
+        keys.authenticate(&made.key, None, NOW + hour + 60_000).unwrap();
+        // The other instance has heard of the first use alone; this one writes the next, and then both are quiet.
+        admin.write_uses().unwrap();
+        admin.write_uses().unwrap();
+        assert_eq!(writes(), 3);
+        assert_eq!(used(&elsewhere(&control, false)), Some(NOW + hour + 60_000));
+        let denied = keys.authenticate(&made.key.replace("trb_", "trc_"), None, NOW + 9 * hour);
+        assert!(denied.is_err() && used(&keys) == Some(NOW + hour + 60_000), "who is denied has not used it");
     }
 }

@@ -5,25 +5,36 @@
 //! | `token` | the text of a key: `trb_live_<id>_<secret><checksum>` |
 //! | `pepper` | the secret that hashes of keys are made with, and hashing itself |
 //! | `role` | roles, scopes, and the one table that joins them |
+//! | `record` | what the control topic keeps of a key |
+//! | `known` | all that is known of one key, and whether it opens anything now |
 //! | `keys` | the directory in memory; who a token is |
-//! | `admin` | making, listing and revoking keys |
+//! | `request` | what is asked of the administration of keys, and the rules of it |
+//! | `admin` | making, rotating, listing and revoking keys; writing down their last uses |
 //! | `control` | what is asked of `tributary.control` |
 //! | `socket` | administration of a running instance through its data folder |
 //!
 //! **Architecture invariant:** the secret of a key leaves this module once, when it is made; what is kept is a keyed hash.
 
 pub mod admin;
+mod clock;
 pub mod control;
 pub mod keys;
+mod known;
 pub mod pepper;
+mod record;
+pub mod request;
 pub mod role;
 pub mod socket;
 pub mod token;
 
-pub use admin::{Admin, Created, Listed};
+pub use admin::{Admin, Created};
+pub use clock::now_ms;
 pub use control::{ControlLog, ControlRecord, ControlRecords};
 pub use keys::{Denied, Identity, Keys};
+pub use known::{KeyState, Listed};
 pub use pepper::{Pepper, Peppers};
+pub use record::{Rate, Record, Replaces};
+pub use request::{NewKey, Rotation};
 pub use role::{Role, Scope};
 
 /// What went wrong, and the way out.
@@ -52,6 +63,9 @@ pub enum Error {
     /// What was asked breaks a rule.
     #[error("{0}")]
     Asked(String),
+    /// What was asked does not fit what is there.
+    #[error("{0}")]
+    Conflict(String),
     /// Nobody answers on the socket of the data folder.
     #[error("no running instance answers at {path}: {source}; start one with `tributary run` or `tributary demo`")]
     NotRunning {

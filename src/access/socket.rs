@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -17,7 +17,8 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Admin, Created, Error, Listed, Role};
+use super::{Admin, Created, Error, Listed, NewKey, Rotation, now_ms};
+use crate::core::Millis;
 
 const FILE: &str = "tributary.sock";
 /// Longest request.
@@ -30,14 +31,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
     /// Make a key.
-    Create {
-        /// What it is for.
-        role: Role,
-        /// What to write down beside it.
-        note: String,
-    },
+    Create(NewKey),
     /// List all keys.
     List,
+    /// Make a successor of a key.
+    Rotate {
+        /// The key's id.
+        id: String,
+        /// How.
+        rotation: Rotation,
+    },
     /// Revoke a key.
     Revoke {
         /// Its id.
@@ -65,6 +68,8 @@ pub trait Rows: Send + Sync {
 pub enum Reply {
     /// The key that was made.
     Created(Created),
+    /// The successor that was made, and from when on the old key opens nothing.
+    Rotated(Created, Option<Millis>),
     /// All keys.
     Keys(Vec<Listed>),
     /// It is revoked.
@@ -195,12 +200,19 @@ async fn tail(rows: Arc<dyn Rows>, beginning: bool, mut write: OwnedWriteHalf) -
 
 fn perform(admin: &Admin, request: Request) -> Reply {
     let done = match request {
-        Request::Create { role, note } => admin.create(role, &note, now_ms()).map(Reply::Created),
-        Request::List => Ok(Reply::Keys(admin.list())),
+        Request::Create(new) => admin.create(new, now_ms()).map(Reply::Created),
+        Request::Rotate { id, rotation } => rotate(admin, &id, rotation),
+        Request::List => Ok(Reply::Keys(admin.list(now_ms()))),
         Request::Revoke { id } => admin.revoke(&id).map(|()| Reply::Revoked(id)),
         Request::Tail { .. } => Err(Error::Asked("rows are sent, not answered".into())), // served before
     };
     done.unwrap_or_else(|error| Reply::Error(error.to_string()))
+}
+
+fn rotate(admin: &Admin, id: &str, rotation: Rotation) -> Result<Reply, Error> {
+    let now = now_ms();
+    let made = admin.rotate(id, rotation, now)?;
+    Ok(Reply::Rotated(made, admin.get(id, now)?.expires_at))
 }
 
 /// Asks the instance that runs on `folder`, for the command line. Blocks.
@@ -248,17 +260,11 @@ pub fn tail_rows(folder: &Path, beginning: bool, out: &mut impl Write) -> Result
     copy().map_err(|e| Error::file(&path, e))
 }
 
-/// The wall clock, in milliseconds since 1970: when a key was made.
-#[allow(clippy::disallowed_methods)] // nothing that is computed depends on it
-pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::access::control::memory::MemoryControl;
-    use crate::access::{Keys, Pepper, Peppers};
+    use crate::access::{KeyState, Keys, Pepper, Peppers, Role};
 
     fn admin() -> Admin {
         let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([7; 32]), Vec::new())));
@@ -277,13 +283,21 @@ mod tests {
         assert_eq!(fs::metadata(path(folder.path())).unwrap().permissions().mode() & 0o777, 0o600);
         let stop = CancellationToken::new();
         let task = tokio::spawn(server.serve(admin(), None, stop.clone()));
-        let create = Request::Create { role: Role::Viewer, note: "dashboard".into() };
+        let create = Request::Create(NewKey { note: "dashboard".into(), ..NewKey::of(Role::Viewer) });
         let Reply::Created(made) = asked(folder.path(), create).await.unwrap() else { panic!("not made") };
+        let rotate = Request::Rotate { id: made.id.clone(), rotation: Rotation::default() };
+        let Reply::Rotated(next, until) = asked(folder.path(), rotate).await.unwrap() else { panic!("not rotated") };
+        assert!(next.id != made.id && next.role == Role::Viewer && until.is_some_and(|until| until > now_ms()));
         let Reply::Revoked(id) = asked(folder.path(), Request::Revoke { id: made.id.clone() }).await.unwrap() else {
             panic!("not revoked")
         };
         let Reply::Keys(keys) = asked(folder.path(), Request::List).await.unwrap() else { panic!("no list") };
-        assert_eq!((id, keys.len(), keys[0].revoked, keys[0].note.as_str()), (made.id, 1, true, "dashboard"));
+        let states: Vec<_> = keys.iter().map(|key| (key.id.as_str(), key.state, key.note.as_str())).collect();
+        assert_eq!(id, made.id);
+        assert!(states.contains(&(&made.id, KeyState::Revoked, "dashboard")), "{states:?}");
+        assert!(states.contains(&(&next.id, KeyState::Open, "dashboard")), "{states:?}");
+        let bad = Request::Create(NewKey { note: "a\nb".into(), ..NewKey::of(Role::Viewer) });
+        assert!(asked(folder.path(), bad).await.unwrap_err().to_string().starts_with("note: "));
         let unknown = asked(folder.path(), Request::Revoke { id: "nobody".into() }).await.unwrap_err();
         assert!(unknown.to_string().contains("tributary keys list"), "{unknown}");
         assert!(matches!(Server::bind(folder.path()), Err(Error::Taken(_))));

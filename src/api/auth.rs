@@ -1,53 +1,34 @@
 //! Who asks, and whether the route's scope is open to them. A handler's first argument is an [`Allowed`], so that nothing
 //! of a request is read before this.
 
-use std::marker::PhantomData;
-
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::problem::{Code, Problem};
 use super::state::State;
-use crate::access::{Denied, Identity, Scope};
+use super::{client, table};
+use crate::access::{Denied, Identity, Scope, now_ms};
 
-/// What a route asks for, as a type.
-pub(super) trait Need: Send + Sync + 'static {
-    /// The scope.
-    const SCOPE: Scope;
-}
+/// Proof that the bearer of a key may do this, and who that is.
+pub(super) struct Allowed(pub(super) Identity);
 
-/// Reading reports.
-pub(super) struct Reports;
-/// Reading journeys and conversions.
-pub(super) struct Journeys;
-/// Writing events.
-pub(super) struct WriteEvents;
-
-impl Need for Reports {
-    const SCOPE: Scope = Scope::Reports;
-}
-
-impl Need for Journeys {
-    const SCOPE: Scope = Scope::Journeys;
-}
-
-impl Need for WriteEvents {
-    const SCOPE: Scope = Scope::WriteEvents;
-}
-
-/// Proof that the bearer of a key may do this.
-pub(super) struct Allowed<N: Need>(PhantomData<N>);
-
-impl<N: Need> FromRequestParts<State> for Allowed<N> {
+impl FromRequestParts<State> for Allowed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let who = bearer(parts).and_then(|token| state.keys.authenticate(token)).map_err(unauthenticated)?;
-        if who.role.opens(N::SCOPE) {
-            return Ok(Self(PhantomData));
+        let from = client::address(&parts.extensions);
+        let known = |token| state.keys.authenticate(token, from, now_ms());
+        let who = bearer(parts).and_then(known).map_err(unauthenticated)?;
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        match table::scope_of(parts.method.as_str(), path) {
+            Some(scope) if who.role.opens(scope) => Ok(Self(who)),
+            Some(scope) => Err(forbidden(&who, scope)),
+            None => {
+                tracing::error!(path, "the route is not in the table of routes: it is open to nobody");
+                Err(Problem::of(Code::Forbidden))
+            }
         }
-        Err(forbidden(&who, N::SCOPE))
     }
 }
 

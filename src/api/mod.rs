@@ -4,13 +4,17 @@
 //! | --- | --- |
 //! | `problem` | every error as RFC 9457 problem+json with a stable code |
 //! | `layers` | what wraps every route: request ids, metrics, headers, panics, time and room |
+//! | `table` | the one table of who may do what |
 //! | `auth` | who asks, and whether the route's scope is open to them |
-//! | `parameters` | queries, read strictly: all mistakes in one answer |
+//! | `client` | where a request comes from |
+//! | `parameters`, `body` | queries and bodies, read strictly: all mistakes in one answer |
 //! | `fresh` | answers that say how fresh they are |
 //! | `probes` | `/livez`, `/readyz`, `/startupz`, `/metrics` |
 //! | `reads` | journeys and conversions |
 //! | `reports` | sums by channel, campaign, day or kind |
 //! | `events`, `writes` | events in, on the embedded log |
+//! | `status` | how the instance is, for whoever looks after it |
+//! | `keys` | administration of keys |
 //! | `openapi` | the document, generated from all of these |
 //! | `serve` | the listener |
 //!
@@ -20,8 +24,11 @@
 //! **Architecture invariant:** nothing here imports the engine (`stream`). What a handler needs is in [`State`].
 
 mod auth;
+mod body;
+mod client;
 mod events;
 mod fresh;
+mod keys;
 mod layers;
 mod openapi;
 mod parameters;
@@ -31,6 +38,8 @@ mod reads;
 mod reports;
 mod serve;
 mod state;
+mod status;
+mod table;
 #[cfg(test)]
 mod tests;
 mod writes;
@@ -55,6 +64,11 @@ fn versioned() -> OpenApiRouter<State> {
         .routes(routes!(reports::channels))
         .routes(routes!(writes::touchpoints))
         .routes(routes!(writes::conversions))
+        .routes(routes!(status::status))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::show))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::revoke))
 }
 
 /// Routes for probes and scrapers, open to whoever reaches the port.

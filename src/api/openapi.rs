@@ -3,13 +3,14 @@
 use utoipa::openapi::header::Header;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, Content, ObjectBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, ServerBuilder,
 };
 use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 
 use super::problem::{Code, FieldError, Rendered, Unready};
+use super::table;
 use crate::access::{Role, Scope};
 
 #[derive(utoipa::OpenApi)]
@@ -24,7 +25,9 @@ use crate::access::{Role, Scope};
         (name = "probes", description = "Health and metrics; no key is asked for"),
         (name = "journeys", description = "Journeys and conversions of single users"),
         (name = "reports", description = "Sums that name nobody"),
-        (name = "events", description = "Events in, on the embedded log")
+        (name = "events", description = "Events in, on the embedded log"),
+        (name = "status", description = "How the instance is"),
+        (name = "keys", description = "Administration of keys")
     )
 )]
 struct Base;
@@ -38,10 +41,11 @@ pub fn document() -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
     add_components(components);
     for (path, item) in &mut document.paths.paths {
-        let operations = [(&mut item.get, false), (&mut item.post, true)];
-        for (operation, writes) in operations {
+        for (operation, method) in [(&mut item.get, "GET"), (&mut item.post, "POST")] {
             if let Some(operation) = operation {
-                complete(path, operation, writes);
+                let need = |scope: Scope| vec![SecurityRequirement::new("api_key", [scope.name()])];
+                operation.security = table::scope_of(method, path).map(need);
+                complete(path, operation, method == "POST");
             }
         }
     }
@@ -77,18 +81,27 @@ fn roles() -> String {
 fn complete(path: &str, operation: &mut Operation, writes: bool) {
     let responses = &mut operation.responses.responses;
     let versioned = path.starts_with("/v1/");
+    let keys = path.starts_with("/v1/keys");
     for response in responses.values_mut() {
         if let RefOr::T(response) = response {
-            add_headers(response, versioned);
+            add_headers(response, versioned && !keys);
         }
     }
     let always: &[Code] = &[Code::MethodNotAllowed, Code::Internal];
     let probe: &[Code] = if path.ends_with('z') && !versioned { &[Code::Unavailable] } else { &[] };
     let keyed: &[Code] = &[Code::Unauthenticated, Code::Forbidden, Code::InvalidParameters, Code::Overloaded];
     let reads: &[Code] = if path.contains('{') { &[Code::BadRequest, Code::NotFound] } else { &[] };
-    let events: &[Code] =
-        &[Code::BadRequest, Code::IngestElsewhere, Code::SlowBody, Code::BodyTooLarge, Code::UnsupportedMediaType];
-    let kinds = [(always, true), (probe, true), (keyed, versioned), (reads, versioned), (events, writes)];
+    let bodies: &[Code] = &[Code::BadRequest, Code::SlowBody, Code::BodyTooLarge, Code::UnsupportedMediaType];
+    let (events, changes): (&[Code], &[Code]) = (&[Code::IngestElsewhere], &[Code::Conflict]);
+    let kinds = [
+        (always, true),
+        (probe, true),
+        (keyed, versioned),
+        (reads, versioned),
+        (bodies, writes),
+        (events, writes && !keys),
+        (changes, writes && keys && path.contains('{')),
+    ];
     for code in kinds.into_iter().filter(|(_, applies)| *applies).flat_map(|(codes, _)| codes) {
         let status = code.status();
         responses.entry(status.as_str().to_owned()).or_insert_with(|| RefOr::T(problem(status.as_u16(), versioned)));

@@ -67,16 +67,22 @@ impl Parameters {
     }
 
     /// The problem, if there is any mistake; what was not asked for by now is one.
-    pub(super) fn finish(mut self) -> Result<(), Problem> {
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        let errors = self.mistakes();
+        if errors.is_empty() { Ok(()) } else { Err(Problem::with_errors(Code::InvalidParameters, errors)) }
+    }
+
+    /// All that is wrong, for a request whose body is read too.
+    pub(super) fn mistakes(mut self) -> Vec<FieldError> {
         for (name, _) in std::mem::take(&mut self.pairs) {
             self.fault(&name, "there is no such parameter");
         }
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::with_errors(Code::InvalidParameters, self.errors)) }
+        self.errors
     }
 }
 
 /// A name as a JSON pointer (RFC 6901), its control characters replaced and no longer than it has to be.
-fn pointer(name: &str) -> String {
+pub(super) fn pointer(name: &str) -> String {
     let safe = name.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
     format!("/{}", safe.replace('~', "~0").replace('/', "~1"))
 }

@@ -35,8 +35,12 @@ pub enum Code {
     BodyTooLarge,
     /// The body's type is none that the route takes.
     UnsupportedMediaType,
+    /// What is asked does not fit what is there.
+    Conflict,
     /// Path or query break a rule; `errors` says which.
     InvalidParameters,
+    /// The body breaks a rule; `errors` names each mistake. Nothing was changed.
+    InvalidBody,
     /// Events break a rule of the contract; `errors` names each. None was taken.
     InvalidEvents,
     /// The engine's own fault; the log says more under the request's id.
@@ -59,7 +63,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -69,7 +73,9 @@ impl Code {
         Self::SlowBody,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
+        Self::Conflict,
         Self::InvalidParameters,
+        Self::InvalidBody,
         Self::InvalidEvents,
         Self::Internal,
         Self::Overloaded,
@@ -99,6 +105,10 @@ impl Code {
             }
             Self::InvalidParameters => {
                 ("invalid_parameters", StatusCode::UNPROCESSABLE_ENTITY, "Parameters break a rule")
+            }
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "What is asked does not fit what is there"),
+            Self::InvalidBody => {
+                ("invalid_body", StatusCode::UNPROCESSABLE_ENTITY, "The body breaks a rule; nothing was changed")
             }
             Self::InvalidEvents => {
                 ("invalid_events", StatusCode::UNPROCESSABLE_ENTITY, "Events break a rule; none was taken")

@@ -4,7 +4,7 @@ use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
 use axum::response::Response;
 
-use super::auth::{Allowed, Journeys};
+use super::auth::Allowed;
 use super::fresh;
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -12,7 +12,7 @@ use super::state::State;
 use crate::query::{Attributions, Cursor, Journey, MAX_PAGE, Page};
 
 /// Entries on a page where none are asked for.
-const DEFAULT_PAGE: usize = 100;
+pub(super) const DEFAULT_PAGE: usize = 100;
 
 /// The touchpoints and conversions of a user, oldest first, page by page.
 #[utoipa::path(get, path = "/v1/users/{user_id}/journey", operation_id = "getJourney", tag = "journeys",
@@ -21,10 +21,9 @@ const DEFAULT_PAGE: usize = 100;
         ("limit" = Option<u32>, Query, description = "Entries on the page; 100 where not given", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
-    responses((status = 200, description = "A page of the journey", body = Journey)),
-    security(("api_key" = ["journeys"])))]
+    responses((status = 200, description = "A page of the journey", body = Journey)))]
 pub(super) async fn journey(
-    _: Allowed<Journeys>,
+    _: Allowed,
     Extract(state): Extract<State>,
     Path(user_id): Path<String>,
     uri: Uri,
@@ -41,10 +40,9 @@ pub(super) async fn journey(
 #[utoipa::path(get, path = "/v1/conversions/{conversion_id}/attributions", operation_id = "getAttributions",
     tag = "journeys",
     params(("conversion_id" = String, Path, description = "Which conversion", min_length = 1, max_length = 128)),
-    responses((status = 200, description = "Its rows, as they stand on the output topic", body = Attributions)),
-    security(("api_key" = ["journeys"])))]
+    responses((status = 200, description = "Its rows, as they stand on the output topic", body = Attributions)))]
 pub(super) async fn attributions(
-    _: Allowed<Journeys>,
+    _: Allowed,
     Extract(state): Extract<State>,
     Path(conversion_id): Path<String>,
     uri: Uri,
@@ -55,7 +53,8 @@ pub(super) async fn attributions(
     fresh::answer(&state, move |reader| reader.attributions(&conversion_id)).await
 }
 
-fn limit(text: &str) -> Result<usize, String> {
+/// How many entries are asked for.
+pub(super) fn limit(text: &str) -> Result<usize, String> {
     let refuse = || format!("a whole number from 1 to {MAX_PAGE}");
     text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit)).ok_or_else(refuse)
 }

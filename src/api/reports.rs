@@ -4,7 +4,7 @@ use axum::extract::State as Extract;
 use axum::http::Uri;
 use axum::response::Response;
 
-use super::auth::{Allowed, Reports};
+use super::auth::Allowed;
 use super::fresh;
 use super::parameters::{Parameters, bound};
 use super::problem::Problem;
@@ -21,13 +21,8 @@ use crate::query::{GroupBy, Report, ReportQuery};
         ("to" = String, Query, description = "And before this, likewise"),
         ("group_by" = Option<GroupBy>, Query, description = "What lines are by; `channel` where not given"),
     ),
-    responses((status = 200, description = "The sums", body = Report)),
-    security(("api_key" = ["reports"])))]
-pub(super) async fn channels(
-    _: Allowed<Reports>,
-    Extract(state): Extract<State>,
-    uri: Uri,
-) -> Result<Response, Problem> {
+    responses((status = 200, description = "The sums", body = Report)))]
+pub(super) async fn channels(_: Allowed, Extract(state): Extract<State>, uri: Uri) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri);
     let model =
         parameters.required("model", |name| name.parse::<Model>().map_err(|_| one_of(&Model::ALL.map(Model::name))));

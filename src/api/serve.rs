@@ -75,7 +75,8 @@ pub fn serve(listen: SocketAddr, state: State, shutdown: CancellationToken) -> R
     // Without a limit a caller that sends one byte of its head now and then holds a connection for ever.
     server.http_builder().http1().header_read_timeout(limits.header).max_headers(64).max_buf_size(64 << 10);
     let whole = Arc::new(OnceLock::new());
-    let service = service(super::starting(state), Arc::clone(&whole)).into_make_service();
+    let service =
+        service(super::starting(state), Arc::clone(&whole)).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(stop(handle, shutdown, limits.drain));
     let task = tokio::spawn(server.serve(service));
     Ok(Serving { address, task, whole })

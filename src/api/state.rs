@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::problem::{Code, Problem};
-use crate::access::Keys;
+use crate::access::{Admin, Keys};
 use crate::query::{self, Reader};
 use crate::telemetry::{Health, Metrics};
 use crate::topics::{Input, Offset};
@@ -81,6 +81,10 @@ impl Default for Limits {
 pub struct Parts {
     /// The directory of keys, loaded.
     pub keys: Arc<Keys>,
+    /// Their administration; none while the process starts.
+    pub admin: Option<Admin>,
+    /// The instance's name.
+    pub instance: String,
     /// Reads over the partitions held here.
     pub reader: Reader,
     /// What the probes answer from.

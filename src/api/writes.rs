@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::auth::{Allowed, WriteEvents};
+use super::auth::Allowed;
 use super::events::{self, Form};
 use super::fresh;
 use super::parameters::Parameters;
@@ -138,10 +138,9 @@ pub(super) enum Conversions {
 #[utoipa::path(post, path = "/v1/touchpoints", operation_id = "postTouchpoints", tag = "events",
     request_body(description = "One JSON object, an array of them, or one a line",
         content((Touchpoints = "application/json"), (String = "application/x-ndjson"))),
-    responses((status = 202, description = "They are in the log", body = Accepted)),
-    security(("api_key" = ["write_events"])))]
+    responses((status = 202, description = "They are in the log", body = Accepted)))]
 pub(super) async fn touchpoints(
-    _: Allowed<WriteEvents>,
+    _: Allowed,
     Extract(state): Extract<State>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -152,10 +151,9 @@ pub(super) async fn touchpoints(
 #[utoipa::path(post, path = "/v1/conversions", operation_id = "postConversions", tag = "events",
     request_body(description = "One JSON object, an array of them, or one a line",
         content((Conversions = "application/json"), (String = "application/x-ndjson"))),
-    responses((status = 202, description = "They are in the log", body = Accepted)),
-    security(("api_key" = ["write_events"])))]
+    responses((status = 202, description = "They are in the log", body = Accepted)))]
 pub(super) async fn conversions(
-    _: Allowed<WriteEvents>,
+    _: Allowed,
     Extract(state): Extract<State>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -207,7 +205,7 @@ fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
 
 /// Reads the body: not at all where it says that it is too large, never beyond the limit, and within half the time that
 /// the request has, so that a slow sender is told apart from a slow answer.
-async fn body_of(state: &State, mut request: Request) -> Result<Bytes, Problem> {
+pub(super) async fn body_of(state: &State, mut request: Request) -> Result<Bytes, Problem> {
     let limit = state.limits.body_bytes;
     let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {limit} bytes"));
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());

@@ -32,8 +32,8 @@ fn failed(error: embedded::Error) -> Error {
     Error::Control(error.to_string())
 }
 
-/// The control topic on Kafka. What was read stays in memory, so that a position is a place in what was read, whatever
-/// the number of partitions; keys and the like are few.
+/// The control topic on Kafka. A position is a place in what was read, whatever the number of partitions. What lies before
+/// the position last asked for was handed out and is forgotten: there is one reader, and it goes forward.
 pub struct KafkaControl {
     settings: Settings,
     appender: Appender,
@@ -43,7 +43,26 @@ pub struct KafkaControl {
 #[derive(Default)]
 struct Followed {
     follower: Option<Follower>,
+    kept: Kept,
+}
+
+/// What was read and may be asked for again.
+#[derive(Default)]
+struct Kept {
+    /// How many records were forgotten: the position of the first one here.
+    forgotten: i64,
     records: Vec<ControlRecord>,
+}
+
+impl Kept {
+    /// The records from a position on; those before it are forgotten.
+    fn from(&mut self, from: i64) -> ControlRecords {
+        let known = usize::try_from(from - self.forgotten).unwrap_or(0).min(self.records.len());
+        self.records.drain(..known);
+        self.forgotten += i64::try_from(known).unwrap_or(0);
+        let next = self.forgotten + i64::try_from(self.records.len()).unwrap_or(0);
+        ControlRecords { records: self.records.clone(), next, at_end: true }
+    }
 }
 
 impl KafkaControl {
@@ -61,7 +80,7 @@ impl ControlLog for KafkaControl {
 
     fn read(&self, from: i64, wait: Duration) -> Result<ControlRecords, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Followed { follower, records } = &mut *state;
+        let Followed { follower, kept } = &mut *state;
         let mut new = Vec::new();
         let mut each = |entry: Entry<'_>| {
             new.push(ControlRecord { key: entry.key.to_vec(), value: entry.value.map(<[u8]>::to_vec) });
@@ -72,10 +91,28 @@ impl ControlLog for KafkaControl {
                 .map(|open| *follower = Some(open)),
         };
         read.map_err(|error| Error::Control(error.to_string()))?;
-        records.append(&mut new);
-        let start = usize::try_from(from).unwrap_or(0);
-        let found = records.get(start..).unwrap_or_default().to_vec();
-        let next = i64::try_from(records.len()).unwrap_or(i64::MAX);
-        Ok(ControlRecords { records: found, next, at_end: true })
+        kept.records.append(&mut new);
+        Ok(kept.from(from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_is_handed_out_from_its_position_and_then_forgotten() {
+        let record = |key: u8| ControlRecord { key: vec![key], value: None };
+        let keys = |read: &ControlRecords| read.records.iter().map(|r| r.key[0]).collect::<Vec<_>>();
+        let mut kept = Kept::default();
+        assert_eq!(kept.from(0).next, 0);
+        kept.records.extend([record(0), record(1)]);
+        let first = kept.from(0);
+        assert_eq!((keys(&first), first.next), (vec![0, 1], 2));
+        assert_eq!(keys(&kept.from(0)), [0, 1], "a reader that did not go on gets it again");
+        kept.records.push(record(2));
+        let second = kept.from(2);
+        assert_eq!((keys(&second), second.next, kept.records.len()), (vec![2], 3, 1));
+        assert_eq!((kept.from(3).next, kept.records.len()), (3, 0));
     }
 }

@@ -156,7 +156,7 @@ impl App {
         let ground = common.ground()?;
         let admin = common.load_keys(&ground.log)?;
         let mut threads = common.workers(&ground)?;
-        sidecar.open(common.state(Some(&ground.log))?);
+        sidecar.open(common.state(Some(&ground.log), Some(&admin))?);
         threads.push(common.housekeeping(&ground)?);
         common.health.running();
         let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;

@@ -84,6 +84,7 @@ impl Common<'_> {
         let admin = Admin::new(Arc::clone(&self.keys), Arc::clone(&control));
         self.follow(control, next)?;
         self.runtime.spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
+        self.runtime.spawn(admin.clone().keep_uses(self.stop_last.clone()));
         Ok(admin)
     }
 
@@ -162,15 +163,17 @@ impl Common<'_> {
     pub fn sidecar(&self) -> Result<Serving, Error> {
         let _context = self.runtime.enter();
         let (listen, stop) = (self.config.sidecar.listen, self.stop_sidecar.clone());
-        api::serve(listen, self.state(None)?, stop).map_err(|error| Error::Failed(error.to_string()))
+        api::serve(listen, self.state(None, None)?, stop).map_err(|error| Error::Failed(error.to_string()))
     }
 
     /// What the sidecar works with; without a log, what its probes do.
-    pub fn state(&self, log: Option<&Log>) -> Result<api::State, Error> {
+    pub fn state(&self, log: Option<&Log>, admin: Option<&Admin>) -> Result<api::State, Error> {
         let rules = Arc::new(self.config.core_rules()?);
         let partitions = log.map_or(NonZeroU32::MIN, Log::partitions);
         Ok(api::State::new(api::Parts {
             keys: Arc::clone(&self.keys),
+            admin: admin.cloned(),
+            instance: settings::instance(self.config),
             reader: Reader::new(Arc::clone(&self.partitions), rules, partitions),
             health: Arc::clone(&self.health),
             metrics: Arc::clone(&self.metrics),

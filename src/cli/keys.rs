@@ -1,30 +1,48 @@
 //! `tributary keys`.
 
-use tributary::access::Role;
+use std::num::NonZeroU32;
+
+use ipnet::IpNet;
 use tributary::access::socket::{self, Reply, Request};
+use tributary::access::{Listed, NewKey, Rate, Role, Rotation, now_ms, request};
 use tributary::config::Config;
+use tributary::config::units::Span;
 
 use super::{ConfigArgs, Exit, Failure, Outcome};
 
-/// Make, list and revoke API keys of the running instance
+/// Make, list, rotate and revoke API keys of the running instance
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example: tributary keys create --role analyst --note dashboard")]
 pub enum Command {
     /// Make a key and show it, this once
-    #[command(after_help = "Example: tributary keys create --role analyst --note dashboard
+    #[command(after_help = "Examples: tributary keys create --role analyst --note dashboard
+          tributary keys create --role ingestor --expires-in 90d --rate 50 --burst 200 --network 10.2.0.0/16
 
 The key alone goes to standard output, so that it can be piped to where it is kept.")]
     Create {
         #[command(flatten)]
         place: Place,
-        /// What it is for: viewer reads reports, analyst journeys and conversions too, ingestor writes events
-        #[arg(long, value_parser = |text: &str| text.parse::<Role>())]
-        role: Role,
-        /// What to write down beside it
-        #[arg(long, default_value = "")]
-        note: String,
+        #[command(flatten)]
+        key: KeyArgs,
     },
-    /// Show every key's id, role, age and note
+    /// Make a successor of a key and show it, this once; the old key stays good for a while
+    #[command(after_help = "Example: tributary keys rotate 4f3kq0v2m8x1t7bz --grace 1h
+
+The successor has the old key's role, note, limits and networks, and an id of its own. The key alone goes to standard
+output. `tributary keys list` shows whether the old key is still used; `keys revoke` ends it before the grace does.")]
+    Rotate {
+        #[command(flatten)]
+        place: Place,
+        /// Its id, as the list shows it
+        id: String,
+        /// How long the old key stays good: 0s to 30d
+        #[arg(long, value_parser = span, value_name = "TIME", default_value = "24h")]
+        grace: Span,
+        /// When the successor expires; it lives as long as the old key was made for where this is not given
+        #[arg(long, value_parser = span, value_name = "TIME")]
+        expires_in: Option<Span>,
+    },
+    /// Show every key's id, role, state, times and note
     #[command(after_help = "Example: tributary keys list --config tributary.toml")]
     List {
         #[command(flatten)]
@@ -38,6 +56,58 @@ The key alone goes to standard output, so that it can be piped to where it is ke
         /// Its id, as the list shows it
         id: String,
     },
+}
+
+/// A key to be made.
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    /// What it is for: viewer reads reports, analyst journeys and conversions too, ingestor writes events, operator
+    /// looks after the instance, admin after keys
+    #[arg(long, value_parser = |text: &str| text.parse::<Role>())]
+    role: Role,
+    /// What to write down beside it
+    #[arg(long, default_value = "")]
+    note: String,
+    /// After how long it opens nothing any longer: 12h, 90d; never where this is not given
+    #[arg(long, value_parser = span, value_name = "TIME")]
+    expires_in: Option<Span>,
+    /// The most requests per second of its bearer
+    #[arg(long, value_parser = requests, value_name = "REQUESTS")]
+    rate: Option<NonZeroU32>,
+    /// The most requests at once; as many as per second where this is not given
+    #[arg(long, value_parser = requests, value_name = "REQUESTS", requires = "rate")]
+    burst: Option<NonZeroU32>,
+    /// Where its bearer may ask from, an address or a network; may be given more than once
+    #[arg(long = "network", value_parser = request::network, value_name = "CIDR")]
+    networks: Vec<IpNet>,
+}
+
+impl KeyArgs {
+    fn new_key(&self) -> NewKey {
+        NewKey {
+            role: self.role,
+            note: self.note.clone(),
+            expires_at: self.expires_in.map(from_now),
+            rate: self.rate.map(|per_second| Rate { per_second, burst: self.burst.unwrap_or(per_second) }),
+            networks: self.networks.clone(),
+        }
+    }
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::try_from(text.to_owned())
+}
+
+fn requests(text: &str) -> Result<NonZeroU32, String> {
+    request::requests(text.parse().unwrap_or(0))
+}
+
+fn millis(span: Span) -> i64 {
+    i64::try_from(span.millis()).unwrap_or(i64::MAX)
+}
+
+fn from_now(span: Span) -> i64 {
+    now_ms().saturating_add(millis(span))
 }
 
 /// Which instance: that of a data folder.
@@ -63,7 +133,11 @@ impl Place {
 /// Asks the running instance.
 pub fn run(command: &Command) -> Outcome {
     let (place, request) = match command {
-        Command::Create { place, role, note } => (place, Request::Create { role: *role, note: note.clone() }),
+        Command::Create { place, key } => (place, Request::Create(key.new_key())),
+        Command::Rotate { place, id, grace, expires_in } => {
+            let rotation = Rotation { grace_ms: millis(*grace), expires_at: expires_in.map(from_now) };
+            (place, Request::Rotate { id: id.clone(), rotation })
+        }
         Command::List { place } => (place, Request::List),
         Command::Revoke { place, id } => (place, Request::Revoke { id: id.clone() }),
     };
@@ -73,17 +147,40 @@ pub fn run(command: &Command) -> Outcome {
             eprintln!("key {} for {}; it is shown this once:", made.id, made.role);
             println!("{}", made.key);
         }
-        Reply::Keys(keys) => {
-            println!("{:<18} {:<9} {:<20} {:<8} note", "id", "role", "made", "state");
-            for key in keys {
-                let state = if key.revoked { "revoked" } else { "open" };
-                println!("{:<18} {:<9} {:<20} {state:<8} {}", key.id, key.role.name(), date(key.created_at), key.note);
-            }
+        Reply::Rotated(made, until) => {
+            let until = until.map_or_else(|| "it is revoked".to_owned(), date);
+            eprintln!("key {} for {}; the old one is good until {until}. It is shown this once:", made.id, made.role);
+            println!("{}", made.key);
         }
+        Reply::Keys(keys) => print(&keys),
         Reply::Revoked(id) => eprintln!("key {id} is revoked"),
         Reply::Error(reason) => return Err(Failure::new(Exit::Failed, reason)),
     }
     Ok(Exit::Done)
+}
+
+fn print(keys: &[Listed]) {
+    println!(
+        "{:<16}  {:<8}  {:<7}  {:<20}  {:<20}  {:<20}  note",
+        "id", "role", "state", "made", "expires", "last used"
+    );
+    for key in keys {
+        let moment = |at: Option<i64>| at.map_or_else(|| "never".to_owned(), date);
+        let (role, state, made) = (key.role.name(), key.state.name(), date(key.created_at));
+        let (expires, used, more) = (moment(key.expires_at), moment(key.last_used_at), remarks(key));
+        println!("{:<16}  {role:<8}  {state:<7}  {made:<20}  {expires:<20}  {used:<20}  {more}", key.id);
+    }
+}
+
+/// What its maker wrote down, and what else is to be said of a key.
+fn remarks(key: &Listed) -> String {
+    let mut said = Vec::new();
+    said.extend(Some(key.note.replace(char::is_control, "\u{fffd}")).filter(|note| !note.is_empty()));
+    said.extend(key.rate.map(|rate| format!("[{}/s, {} at once]", rate.per_second, rate.burst)));
+    let networks: Vec<_> = key.networks.iter().map(ToString::to_string).collect();
+    said.extend((!networks.is_empty()).then(|| format!("[from {}]", networks.join(", "))));
+    said.extend(key.replaced_by.as_ref().map(|id| format!("[replaced by {id}]")));
+    said.join(" ")
 }
 
 /// A moment in UTC, to the second.

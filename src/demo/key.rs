@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(of(folder.path(), &admin).unwrap(), key);
         let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        admin.revoke(&admin.list()[0].id).unwrap();
+        admin.revoke(&admin.list(0)[0].id).unwrap();
         let other = of(folder.path(), &admin).unwrap();
         assert!(other != key && admin.role_of(&other) == Some(ROLE));
         assert_eq!(of(folder.path(), &admin).unwrap(), other);

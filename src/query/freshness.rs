@@ -61,6 +61,11 @@ impl Freshness {
         self.by_partition.values().map(|applied| applied.waiting).sum()
     }
 
+    /// What a partition's state says of itself, where it answered.
+    pub fn of(&self, partition: u32) -> Option<Applied> {
+        self.by_partition.get(&partition).copied()
+    }
+
     /// The partitions that answered.
     pub fn partitions(&self) -> impl Iterator<Item = u32> {
         self.by_partition.keys().copied()

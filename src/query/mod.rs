@@ -101,6 +101,11 @@ impl Reader {
         self.count
     }
 
+    /// The rules that rows are by.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The partition that a user's events are on: murmur2 of the user_id, as every producer must have it.
     pub fn partition_of(&self, user_id: &str) -> u32 {
         partitioner::partition_of(user_id.as_bytes(), self.count)

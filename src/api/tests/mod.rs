@@ -1,10 +1,12 @@
 //! The whole service, asked through its router (and, where it is about sockets, through one).
 
 mod access;
+mod keys;
 mod limits;
 mod open;
 mod reads;
 mod sockets;
+mod status;
 mod writes;
 
 use std::sync::{Arc, Mutex};
@@ -19,7 +21,7 @@ use tower::ServiceExt;
 
 use super::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, State};
 use crate::access::control::memory::MemoryControl;
-use crate::access::{Admin, Keys, Pepper, Peppers, Role};
+use crate::access::{Admin, ControlLog, Keys, NewKey, Pepper, Peppers, Role};
 use crate::query::samples::Shop;
 use crate::telemetry::{Health, Metrics, PartitionState, WorkerHealth};
 use crate::topics::Input;
@@ -86,9 +88,13 @@ impl Bench {
     }
 
     pub(super) fn with(limits: Limits, embedded: bool) -> Self {
+        Self::over(limits, embedded, Arc::new(MemoryControl::default()))
+    }
+
+    pub(super) fn over(limits: Limits, embedded: bool, control: Arc<dyn ControlLog>) -> Self {
         let shop = Shop::open();
         let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
-        let admin = Admin::new(Arc::clone(&keys), Arc::new(MemoryControl::default()));
+        let admin = Admin::new(Arc::clone(&keys), control);
         let health = Arc::new(Health::default());
         let worker = health.worker("worker-0");
         worker.member(true);
@@ -98,7 +104,16 @@ impl Bench {
         let ingest = embedded.then(|| Arc::clone(&log) as Arc<dyn Ingest>);
         let metrics = Arc::new(Metrics::new().unwrap());
         let reader = shop.reader.clone();
-        let state = State::new(Parts { keys, reader, health: Arc::clone(&health), metrics, ingest, limits });
+        let state = State::new(Parts {
+            keys,
+            admin: Some(admin.clone()),
+            instance: "test-1".into(),
+            reader,
+            health: Arc::clone(&health),
+            metrics,
+            ingest,
+            limits,
+        });
         Self { shop, health, worker, log, admin, state }
     }
 
@@ -107,11 +122,16 @@ impl Bench {
     }
 
     pub(super) fn key(&self, role: Role) -> String {
-        self.admin.create(role, "", 0).unwrap().key
+        self.admin.create(NewKey::of(role), 0).unwrap().key
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
         answer(self.router(), request).await
+    }
+
+    /// The status alone: HEAD has no body to look at.
+    pub(super) async fn router_answers(&self, request: Request<Body>) -> StatusCode {
+        self.router().oneshot(request).await.unwrap().status()
     }
 
     /// GET with a key of this role.

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Bench;
-use crate::access::Role;
+use crate::access::{NewKey, Role};
 use crate::api::{Limits, Serving, serve};
 
 fn start(bench: &Bench) -> (Serving, CancellationToken) {
@@ -100,6 +100,22 @@ async fn what_is_under_way_is_answered_before_the_end() {
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     serving.ended().await.unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any longer");
+}
+
+#[tokio::test]
+async fn a_key_is_held_against_the_other_end_of_the_connection() {
+    let bench = Bench::open();
+    let (serving, stop) = start(&bench);
+    for (network, status) in [("127.0.0.0/8", 200), ("10.0.0.0/8", 401), ("::/0", 401)] {
+        let networks = vec![network.parse().unwrap()];
+        let made = bench.admin.create(NewKey { networks, ..NewKey::of(Role::Operator) }, 0).unwrap();
+        let (key, forged) = (made.key, "x-forwarded-for: 10.0.0.1\r\nforwarded: for=10.0.0.1\r\n");
+        let head = format!("GET /v1/status HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n{forged}");
+        let answer = exchange(serving.address(), &format!("{head}connection: close\r\n\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{network}: {answer}");
+    }
+    stop.cancel();
+    serving.ended().await.unwrap();
 }
 
 #[tokio::test]

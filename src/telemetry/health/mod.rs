@@ -8,9 +8,11 @@ mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use worker::WorkerHealth;
+
+use crate::core::Millis;
 
 /// What a partition that is held does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,17 @@ pub enum PartitionState {
     },
     /// New records are processed.
     Live,
+}
+
+/// A partition that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The partition.
+    pub partition: u32,
+    /// The worker that holds it.
+    pub worker: String,
+    /// What it does now.
+    pub state: PartitionState,
 }
 
 /// Why the process is not ready, or not alive.
@@ -57,6 +70,7 @@ const STUCK: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Health {
     born: Instant,
+    started_at: Millis,
     stuck_after: Duration,
     started: AtomicBool,
     stopping: AtomicBool,
@@ -83,6 +97,7 @@ impl Health {
         let starting = Some("the process is starting".to_owned());
         Self {
             born: Instant::now(),
+            started_at: now_ms(),
             stuck_after,
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -119,6 +134,18 @@ impl Health {
     /// The process was told to stop: not ready from now on.
     pub fn stopping(&self) {
         self.stopping.store(true, Ordering::Release);
+    }
+
+    /// When the process began to start, in milliseconds since 1970.
+    pub fn started_at(&self) -> Millis {
+        self.started_at
+    }
+
+    /// The partitions held here, by number. One that moves between two workers is with both for a moment.
+    pub fn held(&self) -> Vec<Held> {
+        let mut held: Vec<_> = self.inner().workers.iter().flat_map(|worker| worker.held()).collect();
+        held.sort_by_key(|held| held.partition);
+        held
     }
 
     /// How many held partitions are in a state.
@@ -169,6 +196,12 @@ impl Health {
         let inner = self.inner();
         inner.starting.is_none() && inner.workers.iter().all(|worker| worker.settled())
     }
+}
+
+/// The wall clock, in milliseconds since 1970.
+#[allow(clippy::disallowed_methods)] // when the process began, for people
+fn now_ms() -> Millis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX))
 }
 
 #[cfg(test)]

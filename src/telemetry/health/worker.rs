@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{PartitionState, Reason};
+use super::{Held, PartitionState, Reason};
 
 /// The health of one worker, written by it alone.
 #[derive(Debug)]
@@ -90,6 +90,16 @@ impl WorkerHealth {
     /// The partition waits for the registry no longer.
     pub fn registry_reachable(&self, partition: u32) {
         self.knows().registry.remove(&partition);
+    }
+
+    /// The held partitions.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let held = |(partition, state): (&u32, &PartitionState)| Held {
+            partition: *partition,
+            worker: self.name.clone(),
+            state: *state,
+        };
+        self.knows().partitions.iter().map(held).collect()
     }
 
     /// What each of the held partitions does now.
