@@ -1,12 +1,16 @@
-//! Who asks, and whether the route's scope is open to them. A handler's first argument is an [`Allowed`], so that nothing
-//! of a request is read before this.
+//! Who asks, and whether the route's scope is open to them. [`identify`] stands before every route that needs a key; a
+//! handler's first argument is an [`Allowed`], so that nothing of a request is read before both.
 
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request, State as Extract};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
+use super::limits::{self, Throttle};
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::access::{Denied, Identity, Scope};
@@ -42,12 +46,46 @@ pub(super) struct Allowed<N: Need>(PhantomData<N>);
 impl<N: Need> FromRequestParts<State> for Allowed<N> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let who = bearer(parts).and_then(|token| state.keys.authenticate(token)).map_err(unauthenticated)?;
+    async fn from_request_parts(parts: &mut Parts, _state: &State) -> Result<Self, Problem> {
+        let Some(who) = parts.extensions.get::<Identity>() else {
+            return Err(Problem::of(Code::Internal)); // a route without `identify` before it
+        };
         if who.role.opens(N::SCOPE) {
             return Ok(Self(PhantomData));
         }
-        Err(forbidden(&who, N::SCOPE))
+        Err(forbidden(who, N::SCOPE))
+    }
+}
+
+/// Finds out who asks, and takes one from the bucket of the key; of bad keys, from the bucket of the address.
+pub(super) async fn identify(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let client = limits::client(&parts, state.trusted_proxies);
+    let throttle = &state.bounds().throttle;
+    let who = match bearer(&parts).and_then(|token| state.keys.authenticate(token)) {
+        Ok(who) => who,
+        Err(denied) => return refuse(throttle, client, denied).into_response(),
+    };
+    match throttle.key(&who.key_id, None) {
+        Ok(allowance) => {
+            parts.extensions.insert(who);
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            allowance.tell(response.headers_mut());
+            response
+        }
+        Err((allowance, too_many)) => {
+            tracing::debug!(key = who.key_id, "too many requests of a key");
+            let mut response = too_many.problem("too many requests of this key").into_response();
+            allowance.tell(response.headers_mut());
+            response
+        }
+    }
+}
+
+fn refuse(throttle: &Throttle, client: Option<IpAddr>, denied: Denied) -> Problem {
+    match client.map(|client| throttle.bad_key(client)) {
+        Some(Err(too_many)) => too_many.problem("too many bad keys from this address"),
+        _ => unauthenticated(denied),
     }
 }
 

@@ -41,6 +41,12 @@ pub enum Code {
     InvalidEvents,
     /// The engine's own fault; the log says more under the request's id.
     Internal,
+    /// The path and query are too long.
+    UriTooLong,
+    /// The head has too many fields, or too much in them.
+    HeadTooLarge,
+    /// Too many requests, of this key or of everybody; `Retry-After` says when to come back.
+    RateLimited,
     /// Too many requests at one time.
     Overloaded,
     /// The answer took too long.
@@ -59,7 +65,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -72,6 +78,9 @@ impl Code {
         Self::InvalidParameters,
         Self::InvalidEvents,
         Self::Internal,
+        Self::UriTooLong,
+        Self::HeadTooLarge,
+        Self::RateLimited,
         Self::Overloaded,
         Self::Timeout,
         Self::PartitionElsewhere,
@@ -104,6 +113,11 @@ impl Code {
                 ("invalid_events", StatusCode::UNPROCESSABLE_ENTITY, "Events break a rule; none was taken")
             }
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here"),
+            Self::UriTooLong => ("uri_too_long", StatusCode::URI_TOO_LONG, "Path and query are too long"),
+            Self::HeadTooLarge => {
+                ("head_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large")
+            }
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too many requests at one time"),
             Self::Timeout => ("timeout", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::PartitionElsewhere => {
@@ -134,6 +148,7 @@ impl Code {
             StatusCode::NOT_FOUND => Self::RouteNotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
+            StatusCode::URI_TOO_LONG => Self::UriTooLong,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             status if status.is_client_error() => Self::BadRequest,
             _ => Self::Internal,
@@ -215,6 +230,8 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// Why a probe refuses.
     pub reasons: Vec<Unready>,
+    /// After how many seconds to ask again.
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -225,7 +242,8 @@ impl Problem {
 
     /// A problem, and what happened this time.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), reasons: Vec::new() }
+        let retry_after = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { code, detail: detail.into(), errors: Vec::new(), reasons: Vec::new(), retry_after }
     }
 
     /// A request with these mistakes.
@@ -263,8 +281,8 @@ impl IntoResponse for Problem {
         if self.code == Code::Unauthenticated {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tributary\""));
         }
-        if self.code.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self);
         response
