@@ -318,3 +318,20 @@ pub(super) async fn starting() -> Problem {
 pub(super) fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     Problem::of(Code::Internal).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_has_every_code_with_its_status() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        for code in Code::ALL {
+            let row = format!("| `{}` | {} | ", code.name(), code.status().as_u16());
+            assert_eq!(rows.iter().filter(|line| line.starts_with(&row)).count(), 1, "{row}");
+        }
+        assert_eq!(rows.len(), Code::ALL.len(), "a row too many");
+    }
+}

@@ -72,14 +72,20 @@ impl Listen {
 /// A running sidecar.
 #[derive(Debug)]
 pub struct Serving {
+    address: SocketAddr,
     listeners: Vec<(SocketAddr, JoinHandle<std::io::Result<()>>)>,
     whole: Arc<OnceLock<State>>,
 }
 
 impl Serving {
-    /// Where it listens: the ports that the system chose where 0 was asked for, and that of administration last.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().map(|(address, _)| *address)
+    /// Where it listens: the port that the system chose where 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where metrics and administration answer.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.listeners.last().map_or(self.address, |(address, _)| *address)
     }
 
     /// Everything is there: from now on all routes answer.
@@ -116,7 +122,8 @@ pub fn serve(listen: &Listen, state: &State, shutdown: &CancellationToken) -> Re
         let started = start(listen, address, service, shutdown.clone());
         listeners.push(started.map_err(|source| Error::Bind { setting, address, source })?);
     }
-    Ok(Serving { listeners, whole })
+    let address = listeners.first().map_or(listen.address, |(address, _)| *address);
+    Ok(Serving { address, listeners, whole })
 }
 
 fn start(

@@ -59,10 +59,10 @@ impl Tls {
 
 /// Reads and checks the files, and changes nothing.
 pub fn read(files: &Files) -> Result<Arc<ServerConfig>, Error> {
-    const CERTIFICATE: &str = "sidecar.tls.certificate_file";
+    const CERTIFICATE: &str = "tls.certificate_file";
     let chain = certificates(CERTIFICATE, &files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| Error::new("sidecar.tls.key_file", &files.key, format!("no private key in PEM: {error}")))?;
+        .map_err(|error| Error::new("tls.key_file", &files.key, format!("no private key in PEM: {error}")))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let failed = |error: rustls::Error| Error::new(CERTIFICATE, &files.certificate, error);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -81,7 +81,7 @@ fn verifier(
     path: &Path,
     provider: Arc<rustls::crypto::CryptoProvider>,
 ) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, Error> {
-    const CLIENT_CA: &str = "sidecar.tls.client_ca_file";
+    const CLIENT_CA: &str = "tls.client_ca_file";
     let mut roots = RootCertStore::empty();
     for certificate in certificates(CLIENT_CA, path)? {
         roots.add(certificate).map_err(|error| Error::new(CLIENT_CA, path, error))?;

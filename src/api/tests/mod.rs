@@ -5,6 +5,7 @@ mod limits;
 mod open;
 mod reads;
 mod sockets;
+mod tls;
 mod writes;
 
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, State};
+use super::{Appended, Face, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, State};
 use crate::access::control::memory::MemoryControl;
 use crate::access::{Admin, Keys, Pepper, Peppers, Role};
 use crate::query::samples::Shop;
@@ -98,12 +99,15 @@ impl Bench {
         let ingest = embedded.then(|| Arc::clone(&log) as Arc<dyn Ingest>);
         let metrics = Arc::new(Metrics::new().unwrap());
         let reader = shop.reader.clone();
-        let state = State::new(Parts { keys, reader, health: Arc::clone(&health), metrics, ingest, limits });
+        let (health_of, trusted_proxies) = (Arc::clone(&health), 0);
+        let cors_origins = vec!["https://dashboard.example".to_owned()];
+        let parts = Parts { keys, reader, health: health_of, metrics, ingest, limits, trusted_proxies, cors_origins };
+        let state = State::new(parts);
         Self { shop, health, worker, log, admin, state }
     }
 
     pub(super) fn router(&self) -> Router {
-        super::router(self.state.clone())
+        super::router(Face::Whole, self.state.clone())
     }
 
     pub(super) fn key(&self, role: Role) -> String {
