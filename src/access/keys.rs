@@ -1,9 +1,7 @@
 //! The directory of keys in memory: fed by the control topic, asked at every request.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -107,23 +105,9 @@ impl Keys {
         }
     }
 
-    /// Follows the control topic from `from` on, on a thread of its own, until `stop` is set.
-    pub fn follow(
-        self: &Arc<Self>,
-        control: Arc<dyn ControlLog>,
-        from: i64,
-        stop: Arc<AtomicBool>,
-    ) -> Result<JoinHandle<()>, Error> {
-        let keys = Arc::clone(self);
-        let run = move || keys.run(&*control, from, &stop);
-        std::thread::Builder::new()
-            .name("control".into())
-            .spawn(run)
-            .map_err(|source| Error::File { path: "thread `control`".into(), source })
-    }
-
-    fn run(&self, control: &dyn ControlLog, mut from: i64, stop: &AtomicBool) {
-        while !stop.load(Ordering::Acquire) {
+    /// Follows the control topic from `from` on, until `stop` says so; on a thread of its own.
+    pub fn follow(&self, control: &dyn ControlLog, mut from: i64, stop: impl Fn() -> bool) {
+        while !stop() {
             match control.read(from, WAIT) {
                 Ok(read) => {
                     read.records.iter().for_each(|record| self.apply(record));
@@ -201,6 +185,9 @@ pub(super) fn control_key(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::access::Pepper;
     use crate::access::control::memory::MemoryControl;
@@ -271,7 +258,9 @@ mod tests {
         let here = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
         let from = here.load(&*control).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        let follower = here.follow(control, from, Arc::clone(&stop)).unwrap();
+        let (follows, told) = (Arc::clone(&here), Arc::clone(&stop));
+        let follower =
+            std::thread::spawn(move || follows.follow(&*control, from, || told.load(Ordering::Acquire)));
         let made = make(&admin, Role::Ingestor);
         let began = std::time::Instant::now();
         while here.authenticate(&made.key).is_err() {

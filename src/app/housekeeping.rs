@@ -1,13 +1,13 @@
 //! What keeps an embedded log and the figures in order: retention, compaction, sizes for metrics.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Event, clock};
+use super::guard::Guard;
+use super::{Error, clock};
 use crate::core::Millis;
 use crate::store::{Partitions, Shared};
 use crate::stream::meta::Meta;
@@ -40,13 +40,13 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Starts it on a thread of its own. A log or state that cannot be read tells `events`, which ends the process.
-    pub fn spawn(self, stop: CancellationToken, events: Sender<Event>) -> Result<JoinHandle<()>, Error> {
-        let started = std::thread::Builder::new().name("housekeeping".into()).spawn(move || {
-            if let Err(error) = self.run(&stop) {
-                drop(events.send(Event::Ended { name: "housekeeping".into(), error: Some(error) }));
-            }
-        });
+    /// The thread's name.
+    pub const NAME: &str = "housekeeping";
+
+    /// Starts it on a thread of its own. A log or state that cannot be read ends the process, by way of `guard`.
+    pub fn spawn(self, stop: CancellationToken, mut guard: Guard) -> Result<JoinHandle<()>, Error> {
+        let thread = std::thread::Builder::new().name(Self::NAME.into());
+        let started = thread.spawn(move || guard.tell(self.run(&stop).err()));
         started.map_err(|error| Error::Failed(format!("no thread to be had for housekeeping: {error}")))
     }
 

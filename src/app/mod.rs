@@ -13,6 +13,7 @@
 //! | `settings` | the configuration, cut into what each part needs |
 //! | `workers`, `signals`, `housekeeping` | the threads and tasks beside the sidecar's |
 //! | `reload` | what SIGHUP takes anew |
+//! | `guard` | telling how a thread ended |
 //! | `patience` | waiting for whoever does not answer yet |
 //! | `observe` | what workers tell -> logs, metrics, health |
 //! | `control`, `ingest` | what access and API ask of the embedded log |
@@ -22,6 +23,7 @@ pub mod checks;
 pub mod clock;
 mod control;
 mod error;
+mod guard;
 mod housekeeping;
 mod ingest;
 mod keys;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Millis;
-use crate::stream::{BatchReport, Moment, Observer};
+use crate::stream::{BatchReport, Lag, Moment, Observer};
 use crate::telemetry::metrics::PartitionMetrics;
 use crate::telemetry::{Metrics, PartitionState, WorkerHealth, events};
-use crate::topics::{self, Input};
+use crate::topics::{self, Input, PerInput};
 
 /// The observer of one worker thread.
 pub struct Watch {
@@ -66,18 +66,20 @@ impl Watch {
             suppressed: report.suppressed,
         }
         .emit(&self.metrics);
-        let Some((oldest, newest)) = report.logged else { return };
-        let now = (self.clock)();
-        if !report.suppressed && report.records.conversions > 0 {
+        let answers = !report.suppressed && report.records.conversions > 0;
+        if let Some((oldest, _)) = report.logged.filter(|_| answers) {
             // No conversion of the batch waited longer than its oldest record.
-            self.metrics.stream.conversion_to_row_seconds.observe(seconds(now - oldest));
+            self.metrics.stream.conversion_to_row_seconds.observe(seconds((self.clock)() - oldest));
         }
-        let Some(watched) = self.partitions.get(&report.partition) else {
+    }
+
+    fn lag(&self, partition: u32, lag: &PerInput<Lag>) {
+        let Some(watched) = self.partitions.get(&partition) else {
             return;
         };
-        for (input, lag) in [(Input::Touchpoints, &watched.touchpoints), (Input::Conversions, &watched.conversions)] {
-            let left = report.ends.get(input).map_or(0, |end| end - report.applied.get(input)).max(0);
-            lag.set(left.unsigned_abs(), if left > 0 { seconds(now - newest) } else { 0.0 });
+        for (input, gauge) in [(Input::Touchpoints, &watched.touchpoints), (Input::Conversions, &watched.conversions)] {
+            let Lag { records, since } = lag.get(input);
+            gauge.set(*records, since.map_or(0.0, |since| seconds((self.clock)() - since)));
         }
     }
 
@@ -110,6 +112,7 @@ impl Observer for Watch {
             }
             Moment::Live { partition, replayed } => self.live(partition, replayed),
             Moment::Batch(report) => self.batch(report),
+            Moment::Lag { partition, lag } => self.lag(partition, lag),
             Moment::Committed { took, records } => {
                 let took = Duration::from_millis(took.max(0).unsigned_abs());
                 events::TransactionCommitted { took, records }.emit(&self.metrics);

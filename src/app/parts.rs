@@ -2,20 +2,20 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::guard::Guard;
 use super::housekeeping::Housekeeping;
 use super::log::Log;
 use super::observe::Watch;
 use super::patience::Patience;
 use super::registry::{self, Rows};
 use super::{Error, Event, clock, keys, settings, workers};
-use crate::access::{Admin, Keys, socket};
+use crate::access::{Admin, ControlLog, Keys, socket};
 use crate::api::tls::Tls;
 use crate::api::{self, Serving};
 use crate::config::Config;
@@ -85,15 +85,21 @@ impl Common<'_> {
         let control = log.control()?;
         let next = self.patiently(|| keys::load(&self.keys, &*control))?;
         let admin = Admin::new(Arc::clone(&self.keys), Arc::clone(&control));
-        let stop = Arc::new(AtomicBool::new(false));
-        self.keys.follow(control, next, Arc::clone(&stop)).map_err(|error| Error::Failed(error.to_string()))?;
-        let stopped = self.stop_last.clone();
-        self.runtime.spawn(async move {
-            stopped.cancelled().await;
-            stop.store(true, Ordering::Release);
-        });
+        self.follow(control, next)?;
         self.runtime.spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
         Ok(admin)
+    }
+
+    /// Follows the control topic from `next` on. A key that is revoked elsewhere must not stay good here for want of a reader,
+    /// so its end is the end of the process.
+    fn follow(&self, control: Arc<dyn ControlLog>, next: i64) -> Result<(), Error> {
+        let (keys, stop, mut guard) = (Arc::clone(&self.keys), self.stop_last.clone(), self.guard("control"));
+        let thread = std::thread::Builder::new().name("control".into());
+        let started = thread.spawn(move || {
+            keys.follow(&*control, next, || stop.is_cancelled());
+            guard.tell(None);
+        });
+        started.map(drop).map_err(|error| Error::Failed(format!("no thread to be had for the control topic: {error}")))
     }
 
     /// Starts the worker threads.
@@ -179,6 +185,10 @@ impl Common<'_> {
         }))
     }
 
+    fn guard(&self, name: &str) -> Guard {
+        Guard::new(name.into(), self.sender.clone(), self.stop.clone())
+    }
+
     /// Starts housekeeping.
     pub fn housekeeping(&self, ground: &Ground) -> Result<JoinHandle<()>, Error> {
         let retention = i64::try_from(self.config.topics.retention.millis()).unwrap_or(i64::MAX);
@@ -189,7 +199,7 @@ impl Common<'_> {
             broker: ground.log.broker(),
             retention,
         };
-        housekeeping.spawn(self.stop.clone(), self.sender.clone())
+        housekeeping.spawn(self.stop.clone(), self.guard(Housekeeping::NAME))
     }
 }
 

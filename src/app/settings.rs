@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::Error;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, LogKind};
 use crate::core::Millis;
 use crate::topics::{Limit, PerInput, embedded, kafka};
 use crate::{api, store, stream, telemetry};
@@ -44,6 +44,10 @@ pub fn worker(config: &Config) -> stream::Options {
         flush_interval: millis(engine.flush_interval),
         offsets_keepalive: millis(engine.offsets_keepalive),
         dead_letter_bytes: config.kafka.largest_record.as_usize(),
+        transaction_timeout: match config.log.kind {
+            LogKind::Kafka => millis(config.kafka.transaction_timeout),
+            LogKind::Embedded => Millis::MAX, // a transaction is one write
+        },
     }
 }
 
@@ -111,6 +115,7 @@ pub fn kafka(config: &Config) -> kafka::Settings {
         properties: of.properties.expose().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         group: of.group_id.clone(),
         instance: instance(config),
+        leave: of.leave_on_stop,
         transactional_prefix: of.transactional_id_prefix.clone(),
         topics: kafka::Names {
             touchpoints: topics.touchpoints.clone(),

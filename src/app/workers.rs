@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
+use super::guard::Guard;
 use super::{Error, Event};
 use crate::stream::{Observer, Worker};
 use crate::topics::TopicLog;
@@ -22,45 +23,19 @@ pub fn spawn<L: TopicLog, O: Observer>(
 ) -> Result<JoinHandle<()>, Error> {
     let thread = std::thread::Builder::new().name(name.clone());
     let started = thread.spawn(move || {
-        let mut guard = Guard { name, events, stop, told: false };
+        let mut guard = Guard::new(name, events, stop);
         match make() {
             Err(error) => guard.tell(Some(error)),
             Ok(mut worker) => {
                 // Leaving the group gives its partitions to others, who could neither open nor judge them any better. So
                 // they are stopped before it leaves: the guard is dropped before the worker, also where that panics.
                 let mut guard = guard;
-                let outcome = worker.run(|| guard.stop.is_cancelled());
+                let outcome = worker.run(|| guard.is_told_to_stop());
                 guard.tell(outcome.err().map(Error::from));
             }
         }
     });
     started.map_err(|error| Error::Failed(format!("no thread to be had for a worker: {error}")))
-}
-
-/// Tells that the thread has ended, also where it panicked.
-struct Guard {
-    name: String,
-    events: Sender<Event>,
-    stop: CancellationToken,
-    told: bool,
-}
-
-impl Guard {
-    fn tell(&mut self, error: Option<Error>) {
-        self.told = true;
-        let error = error.filter(|error| !matches!(error, Error::Stopped));
-        // Nobody listens any more: the process is stopping anyway.
-        drop(self.events.send(Event::Ended { name: std::mem::take(&mut self.name), error }));
-        self.stop.cancel(); // after it is told, or another's clean end would be heard first
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if !self.told {
-            self.tell(Some(Error::Failed("a worker panicked; this is a bug, and the log says where".into())));
-        }
-    }
 }
 
 /// A clock that workers share.
@@ -126,6 +101,7 @@ mod tests {
                 flush_interval: 1,
                 offsets_keepalive: 1,
                 dead_letter_bytes: 1,
+                transaction_timeout: 1,
             };
             let shared = Arc::new(Shared::open(&Budget::default())?);
             let parts = Parts { shared, partitions: Arc::new(Partitions::new()), clock: clock() };

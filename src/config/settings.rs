@@ -48,9 +48,9 @@ const SECTIONS: &[Section] = &[
             setting(
                 "kafka.instance_id",
                 "text",
-                "Names this instance for as long as it lives on one disk (static membership), so that one that died and is \
-                 back within `kafka.session_timeout` finds its partitions where they were; one that is stopped hands \
-                 them over. Empty: the host's name.",
+                "Names this instance for as long as it lives on one disk (static membership), so that one that is \
+                 back within `kafka.session_timeout`, after a clean stop or not, finds its partitions where they were. \
+                 Empty: the host's name.",
             ),
             setting(
                 "kafka.transactional_id_prefix",
@@ -61,6 +61,12 @@ const SECTIONS: &[Section] = &[
                 "kafka.session_timeout",
                 "duration, 6s to 30m",
                 "After how long without a sign of life the group gives an instance's partitions to others.",
+            ),
+            setting(
+                "kafka.leave_on_stop",
+                "true or false",
+                "Whether an instance that is stopped leaves the group, so that others take its partitions at once. \
+                 Otherwise they are kept for it for `kafka.session_timeout`, which is right for a restart.",
             ),
             setting(
                 "kafka.transaction_timeout",

@@ -59,6 +59,7 @@ pub struct Kafka {
     pub transactional_id_prefix: String,
     pub session_timeout: Span,
     pub transaction_timeout: Span,
+    pub leave_on_stop: bool,
     pub largest_record: Size,
     pub properties: Properties,
 }
@@ -72,6 +73,7 @@ impl Default for Kafka {
             transactional_id_prefix: "tributary".into(),
             session_timeout: Span::from_secs(45),
             transaction_timeout: Span::from_secs(60),
+            leave_on_stop: false,
             largest_record: Size::from_kib(1_089),
             properties: Properties::default(),
         }

@@ -134,7 +134,10 @@ impl Shared {
     pub(super) fn options(&self, dir: &Path) -> Result<Options, rocksdb::Error> {
         // Options that the binding has no setter for; they must come first, the text makes new options.
         let lose = self.budget.lose_unflushed_on_close;
-        let text = format!("bottommost_file_compaction_delay={NO_REWRITE};avoid_flush_during_shutdown={lose}");
+        let text = format!(
+            "bottommost_file_compaction_delay={NO_REWRITE};avoid_flush_during_shutdown={lose};\
+             memtable_insert_with_hint_prefix_extractor=fixed:1"
+        );
         let mut options = Options::default().get_options_from_string(text)?;
         options.create_if_missing(true);
         options.set_env(&self.env);
@@ -151,7 +154,8 @@ impl Shared {
         options.set_write_buffer_size(size);
         options.set_max_write_buffer_number(3);
         options.set_arena_block_size(64 * KIB); // an idle partition holds one block, not an eighth of a memtable
-        // One writer a partition, and its batches are sorted: each insert starts where the last one ended.
+        // One writer a partition, and its batches are sorted: with a hint a table (see `options`), each insert looks on from
+        // where the last one was. Without hints RocksDB starts from the top as soon as one key of the memtable lies between.
         options.set_allow_concurrent_memtable_write(false);
         options.set_prefix_extractor(SliceTransform::create_fixed_prefix(keys::PREFIX));
         options.set_memtable_prefix_bloom_ratio(self.budget.memtable_filter_bytes() as f64 / size as f64);

@@ -7,7 +7,7 @@ use crate::core::Millis;
 use crate::topics::{Error, Input, Limit, Offset, PerInput, Record, Records, TopicLog};
 
 /// An input this many records from its end, or nearer, is not waited for: what is missing may be transaction markers.
-const NEAR_END: Offset = 1_000;
+pub(super) const NEAR_END: Offset = 1_000;
 /// How long an input that is behind may be waited for, in milliseconds, until it has something again: what lies before its end
 /// may be of a transaction that was aborted, or hangs, and never come.
 const PATIENCE: Millis = 200;
@@ -174,6 +174,12 @@ impl Intake {
         }
         self.picks.clear();
         self.next()
+    }
+
+    /// The log timestamp of the next record, where it has been read already.
+    pub fn oldest(&self, input: Input) -> Option<Millis> {
+        let chunk = self.chunks.get(input);
+        chunk.records.get(chunk.used).map(|record| record.head.logged_at)
     }
 
     /// What comes next of each input.

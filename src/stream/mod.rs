@@ -39,7 +39,7 @@ pub mod rows;
 pub mod taking;
 pub mod worker;
 
-pub use observe::{BatchReport, Moment, Observer};
+pub use observe::{BatchReport, Lag, Moment, Observer};
 pub use options::{Clock, Options, Parts};
 pub use planted::{Bug, Planted};
 pub use prepare::Engine;

@@ -43,6 +43,13 @@ pub enum Moment<'a> {
     },
     /// A batch of one partition has committed and is written.
     Batch(&'a BatchReport),
+    /// Every second: how far a partition is behind the log.
+    Lag {
+        /// The partition.
+        partition: u32,
+        /// By input.
+        lag: &'a PerInput<Lag>,
+    },
     /// A transaction has committed.
     Committed {
         /// How long it took from begin to the commit's answer, in milliseconds.
@@ -103,6 +110,16 @@ pub enum Moment<'a> {
         /// The partition.
         partition: u32,
     },
+}
+
+/// How far an input of a partition is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Offsets up to the log's end; on Kafka the markers of transactions are among them.
+    pub records: u64,
+    /// The log timestamp (in milliseconds) of what is to be used next, or where it has not been read yet, of what was used last.
+    /// None where there is nothing to wait for.
+    pub since: Option<Millis>,
 }
 
 /// What a batch of one partition did.

@@ -22,6 +22,8 @@ pub struct Options {
     pub offsets_keepalive: Millis,
     /// The largest dead letter, in bytes.
     pub dead_letter_bytes: usize,
+    /// How long a transaction may stay open before the log drops it, in milliseconds.
+    pub transaction_timeout: Millis,
 }
 
 /// The time of day in milliseconds, for pacing and keeping alive; no result depends on it.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::apply;
 use super::dead_letter;
-use super::intake::Intake;
+use super::intake::{self, Intake};
 use super::late::LateFilter;
 use super::meta::Meta;
-use super::observe::{BatchReport, Moment, Observer};
+use super::observe::{BatchReport, Lag, Moment, Observer};
 use super::panics::Panics;
 use super::planted::Bug;
 use super::prepare::{Engine, Mode, Place, Prepared, Produce, Skip, Source, Trouble};
@@ -116,7 +116,14 @@ impl Owned {
         now: Millis,
         observer: &mut impl Observer,
     ) -> Result<bool, Error> {
-        self.read(log, limit)?;
+        match self.read(log, limit) {
+            Ok(()) => {}
+            // Retention may have passed what is to be read next: then it is judged again, which says so.
+            Err(error @ Error::Log(topics::Error::Fatal(_))) => {
+                return self.overtaken(log).and_then(|overtaken| if overtaken { Ok(false) } else { Err(error) });
+            }
+            Err(error) => return Err(error),
+        }
         let mode = Mode::Live { poisoned: self.poisoned };
         self.prepare(log, engine, limit, now, mode, observer)
     }
@@ -216,6 +223,7 @@ impl Owned {
     /// Produces a giant's rows as they are computed. After a panic the transaction must be dropped, with what it has of
     /// them; the record is set aside when it is met again, or it would come back for ever.
     fn produce_giant(&mut self, engine: &Engine, produce: &mut Produce<'_>) -> Result<(), topics::Error> {
+        let place = self.place();
         let Self { number, store, intake, late, log: identity, prepared, poisoned, .. } = self;
         let partition = *number;
         let view = store.view();
@@ -227,8 +235,7 @@ impl Owned {
             Err(_) => {
                 let record = intake.picks().first().and_then(|pick| intake.record(*pick));
                 *poisoned = record.map(|record| (record.head.input, record.head.offset));
-                let place = poisoned.map_or_else(String::new, |(input, at)| format!("{} at offset {at}", input.name()));
-                Err(topics::Error::Aborted(format!("partition {partition}: a panic over the rows of {place}")))
+                Err(topics::Error::Aborted(format!("a panic over the rows of {place}")))
             }
         }
     }
@@ -281,6 +288,25 @@ impl Owned {
             ends: PerInput::from_fn(|input| log.known_end(self.number, input)),
             logged: self.prepared.logged,
         }));
+    }
+
+    /// Where the first record of the batch lies, for messages.
+    pub fn place(&self) -> String {
+        let record = self.intake.picks().first().and_then(|pick| self.intake.record(*pick));
+        let place = |head: &topics::Head| format!("{} of partition {} at offset {}", head.input.name(), self.number, head.offset);
+        record.map_or_else(String::new, |record| place(&record.head))
+    }
+
+    /// Tells how far it is behind the log.
+    pub fn tell_lag(&self, log: &impl TopicLog, observer: &mut impl Observer) {
+        let lag = PerInput::from_fn(|input| {
+            let next = *self.intake.next().get(input);
+            let left = log.known_end(self.number, input).map_or(0, |end| end - next).max(0);
+            // A few that cannot be had are no lag: the markers of transactions, which count as offsets too.
+            let since = self.intake.oldest(input).or_else(|| (left > intake::NEAR_END).then_some(self.meta.as_of));
+            Lag { records: left.unsigned_abs(), since }
+        });
+        observer.notice(Moment::Lag { partition: self.number, lag: &lag });
     }
 
     /// Remembers what a committed transaction told.

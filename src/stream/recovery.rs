@@ -141,7 +141,7 @@ impl Owned {
     }
 
     /// Whether retention has passed what was to be read since the partition was judged; then it is judged again.
-    fn overtaken(&mut self, log: &mut impl TopicLog) -> Result<bool, Error> {
+    pub(super) fn overtaken(&mut self, log: &mut impl TopicLog) -> Result<bool, Error> {
         for input in Input::ALL {
             if log.bounds(self.number, input)?.start > self.intake.reads_from(input) {
                 self.retake();

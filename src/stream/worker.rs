@@ -23,6 +23,12 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// How long one turn may wait for the log to have something.
 const IDLE: Duration = Duration::from_millis(100);
 
+/// So many giants in a row may outlast their transaction.
+const OUTLASTED_AT_MOST: u32 = 3;
+
+/// How often the lag is told, in milliseconds.
+const TELL_LAG: Millis = 1_000;
+
 /// Why a worker ended; each ends the process.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -61,6 +67,10 @@ pub struct Worker<L, O> {
     unsettled: bool,
     reachable: bool,
     panics: Panics,
+    /// How many giants in a row outlasted their transaction.
+    outlasted: u32,
+    /// When the lag was told last.
+    lag_told_at: Millis,
 }
 
 impl<L: TopicLog, O: Observer> Worker<L, O> {
@@ -81,6 +91,8 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             unsettled: false,
             reachable: true,
             panics: Panics::default(),
+            outlasted: 0,
+            lag_told_at: 0,
         }
     }
 
@@ -253,7 +265,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             self.transact(&ready)?;
         }
         for giant in &giants {
-            self.transact(std::slice::from_ref(giant))?;
+            self.transact_giant(*giant)?;
         }
         Ok(!ready.is_empty() || !giants.is_empty())
     }
@@ -290,6 +302,30 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             }
         }
         Ok((ready, giants))
+    }
+
+    /// A giant that outlasts the transaction's time once may have met a slow broker. Again and again, it is more than one
+    /// transaction can carry, and would keep its partition for ever.
+    fn transact_giant(&mut self, which: usize) -> Result<(), Error> {
+        let outcome = self.transact(&[which]);
+        let took = (self.parts.clock)() - self.began_at;
+        match outcome {
+            Err(Error::Log(error)) if took >= self.options.transaction_timeout => {
+                self.outlasted += 1;
+                if self.outlasted < OUTLASTED_AT_MOST {
+                    return Err(error.into());
+                }
+                let place = self.owned.get(which).map_or_else(String::new, Owned::place);
+                Err(Error::Fatal(format!(
+                    "{place} answers with more rows than one transaction carries: {OUTLASTED_AT_MOST} times in a row the log \
+                     gave it up, the last after {took} ms ({error}); raise kafka.transaction_timeout"
+                )))
+            }
+            outcome => {
+                self.outlasted = 0;
+                outcome
+            }
+        }
     }
 
     fn transact(&mut self, which: &[usize]) -> Result<(), Error> {
@@ -362,9 +398,13 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         Ok(())
     }
 
-    /// Bounds the tail that would have to be read again.
+    /// Bounds the tail that would have to be read again, and tells how far there is to go.
     fn keep(&mut self) -> Result<(), Error> {
         let now = (self.parts.clock)();
+        if now - self.lag_told_at >= TELL_LAG {
+            self.lag_told_at = now;
+            self.owned.iter().for_each(|owned| owned.tell_lag(&self.log, &mut self.observer));
+        }
         for owned in &self.owned {
             owned.flush_if_older(now, self.options.flush_interval, &mut self.observer)?;
         }

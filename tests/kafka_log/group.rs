@@ -1,8 +1,9 @@
 //! The group: who has which partition, and that the inputs of one number stay together.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tributary::topics::kafka::Settings;
 use tributary::topics::{Input, Output, TopicLog};
 
 use crate::broker::Broker;
@@ -104,6 +105,50 @@ fn a_member_that_comes_back_under_its_name_goes_on_where_it_was() {
         (again.handled >= 5).then_some(())
     });
     assert_eq!(rows(&settings, Output::Attributions).len(), 25);
+}
+
+/// Two members with two partitions each.
+fn two_of_four(settings: &Settings) -> [Worker; 2] {
+    let mut both = [Worker::with_partitions(settings, 0, 4), Worker::join(settings, 1)];
+    eventually("two partitions each", Duration::from_secs(30), || {
+        both.iter_mut().for_each(|worker| worker.take(Duration::from_millis(20)));
+        both.iter().all(|worker| worker.next.len() == 2).then_some(())
+    });
+    both
+}
+
+#[test]
+fn a_member_that_is_stopped_and_back_in_time_finds_its_partitions_and_nobody_else_had_them() {
+    let broker = Broker::shared();
+    let settings = settings(broker.address(), "restarted", 4);
+    let [first, mut second] = two_of_four(&settings);
+    let [mine, others] = [&first, &second].map(|worker| worker.next.keys().copied().collect::<Vec<_>>());
+    drop(first);
+    let stopped = Instant::now();
+    while stopped.elapsed() < settings.timeouts.session / 3 {
+        second.take(Duration::from_millis(50));
+        assert!(second.next.keys().eq(&others), "{:?}", second.next);
+    }
+    let mut again = Worker::join(&settings, 0);
+    eventually("its partitions", Duration::from_secs(10), || {
+        again.take(Duration::from_millis(20));
+        second.take(Duration::from_millis(20));
+        assert!(second.next.keys().eq(&others), "{:?}", second.next);
+        again.next.keys().eq(&mine).then_some(())
+    });
+}
+
+#[test]
+fn a_member_that_leaves_hands_its_partitions_over_at_once() {
+    let broker = Broker::shared();
+    let mut settings = settings(broker.address(), "leaves", 4);
+    (settings.leave, settings.timeouts.session) = (true, Duration::from_secs(30));
+    let [first, mut second] = two_of_four(&settings);
+    drop(first);
+    eventually("all partitions, long before the session's end", Duration::from_secs(10), || {
+        second.take(Duration::from_millis(50));
+        (second.next.len() == 4).then_some(())
+    });
 }
 
 #[test]

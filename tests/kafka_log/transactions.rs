@@ -30,7 +30,8 @@ fn rows_dead_letters_offsets_and_metadata_go_together() {
 
     let [(partition, next)] = receipt.dead_letters_next[..] else { panic!("{receipt:?}") };
     assert_eq!(partition, 1);
-    assert!(next <= 3, "two dead letters and a marker, but {next}");
+    // The marker may not be written yet; then the dead letters are not stable.
+    assert!([0, 3].contains(&next), "two dead letters and a marker, but {next}");
     assert_eq!(rows(&settings, Output::Attributions), [(1, "kept".to_owned())]);
     let committed = worker.log.committed(1).unwrap();
     for input in Input::ALL {

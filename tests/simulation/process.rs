@@ -102,6 +102,7 @@ impl Process {
             flush_interval: plan.flush_interval,
             offsets_keepalive: plan.offsets_keepalive,
             dead_letter_bytes: plan.dead_letter_bytes,
+            transaction_timeout: i64::MAX,
         }
     }
 

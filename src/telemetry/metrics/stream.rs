@@ -125,7 +125,7 @@ impl Stream {
             conversion_to_row_seconds: make::histogram(
                 registry,
                 "tributary_conversion_to_row_seconds",
-                "From a conversion's log timestamp to the commit of its rows, while caught up.",
+                "From the oldest log timestamp of a batch with a conversion to the commit of its rows.",
                 &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0],
             )?,
             committed: transactions.with_label_values(&["committed"]),
@@ -149,13 +149,13 @@ impl Stream {
             lag_records: make::gauges(
                 registry,
                 "tributary_consumer_lag_records",
-                "Records between the position and the end, by partition and topic.",
+                "Offsets between the position and the end, markers of transactions among them, by partition and topic.",
                 &lag,
             )?,
             lag_seconds: make::float_gauges(
                 registry,
                 "tributary_consumer_lag_seconds",
-                "Age of the last record settled where there are more behind it, else 0, by partition and topic.",
+                "Age of the next record to be used, 0 where there is none, by partition and topic.",
                 &lag,
             )?,
             adjustments_waiting: make::gauge(

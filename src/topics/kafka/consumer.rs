@@ -36,6 +36,8 @@ pub(super) struct Member {
     took: bool,
     probed: Instant,
     request: Duration,
+    /// Whether it leaves the group when it is dropped.
+    leaves: bool,
     config: ClientConfig,
     consumer: Arc<BaseConsumer<Context>>,
 }
@@ -47,11 +49,12 @@ impl Member {
         topics: PerInput<String>,
         reach: Arc<Reach>,
         request: Duration,
+        leaves: bool,
     ) -> Result<Self, Error> {
         let wake = Arc::new(Wake::default());
         let (consumer, own) = subscribe(&config, Context::new(topics, reach), &wake)?;
         let (flows, probed) = (BTreeMap::new(), Instant::now());
-        Ok(Self { flows, own, wake, took: false, probed, request, config, consumer })
+        Ok(Self { flows, own, wake, took: false, probed, request, leaves, config, consumer })
     }
 
     /// Joins again as a new client: everything owned is lost.
@@ -83,6 +86,29 @@ impl Member {
                 break;
             }
             self.wake.wait(deadline.min(Instant::now() + Duration::from_millis(20)));
+        }
+    }
+
+    /// Ends without leaving: the group keeps the partitions of a member that has a name until its session is over. For what
+    /// [`Self::leave`] says this may never end by itself; then the client is left to the end of the process.
+    fn close(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        self.flows.clear();
+        let deadline = Instant::now() + PATIENCE;
+        while self.own.len() > 0 && Instant::now() < deadline {
+            drop(self.consumer.poll(Duration::ZERO));
+        }
+        if let Err(error) = self.consumer.close_queue() {
+            tracing::warn!(%error, "kafka consumer: not closed");
+            return;
+        }
+        while !self.consumer.closed() {
+            if Instant::now() >= deadline {
+                tracing::warn!("kafka consumer: not closed in {PATIENCE:?}");
+                std::mem::forget(Arc::clone(&self.consumer));
+                return;
+            }
+            drop(self.consumer.poll(Duration::from_millis(20)));
         }
     }
 
@@ -296,7 +322,11 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.leave();
+        if self.leaves {
+            self.leave();
+        } else {
+            self.close();
+        }
     }
 }
 

@@ -66,7 +66,8 @@ impl KafkaLog {
         let identity = producers.ask(|client| admin::identity(client, &settings.topics, wait, &reach))?;
         let queues = identity.partitions as usize * Input::ALL.len();
         let config = settings.member(worker, queues);
-        let member = Member::join(config, identity.topics.clone(), Arc::clone(&reach), wait)?;
+        let leave = settings.leave;
+        let member = Member::join(config, identity.topics.clone(), Arc::clone(&reach), wait, leave)?;
         Ok(Self { member, producers, dead_letters: None, identity, reach, settings })
     }
 

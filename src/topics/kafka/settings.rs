@@ -108,6 +108,9 @@ pub struct Settings {
     pub group: String,
     /// This instance's name, the same after a restart: the member keeps its partitions over it.
     pub instance: String,
+    /// Whether a member that is dropped leaves the group, so that others take its partitions at once. Otherwise they are kept
+    /// for it until its session is over, as after a crash.
+    pub leave: bool,
     /// What transactional ids begin with; an access-control list can be given for the prefix.
     pub transactional_prefix: String,
     /// The topics' names.
@@ -128,6 +131,7 @@ impl Settings {
             properties: BTreeMap::new(),
             group: group.into(),
             instance: instance.into(),
+            leave: false,
             transactional_prefix: group.into(),
             topics: Names::default(),
             timeouts: Timeouts::default(),

@@ -96,6 +96,7 @@ impl Scene {
             flush_interval: 1 << 40,
             offsets_keepalive: 1 << 40,
             dead_letter_bytes: 1 << 20,
+            transaction_timeout: i64::MAX,
         };
         let (clock, partitions) = (Arc::clone(&self.clock), Arc::new(store::Partitions::new()));
         let parts = Parts {
