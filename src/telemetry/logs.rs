@@ -149,7 +149,7 @@ mod tests {
     fn lines_of(settings: &Settings, log: impl FnOnce()) -> String {
         let sink = Sink::default();
         let copy = sink.clone();
-        let (layers, _) = layers(settings, move || copy.clone(), false).unwrap();
+        let (layers, _, _) = layers(settings, move || copy.clone(), false).unwrap();
         tracing::subscriber::with_default(Registry::default().with(layers), log);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
 use governor::RateLimiter;
-use governor::clock::{Clock, DefaultClock, Reference};
+use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
