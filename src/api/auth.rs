@@ -1,13 +1,18 @@
-//! Who asks, and whether the route's scope is open to them. A handler's first argument is an [`Allowed`], so that nothing
-//! of a request is read before this.
+//! Who asks, and whether the route's scope is open to them. [`identify`] stands before every route that needs a key; a
+//! handler's first argument is an [`Allowed`], so that nothing of a request is read before both.
 
-use axum::extract::{FromRequestParts, MatchedPath};
+use std::net::IpAddr;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State as Extract};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
+use super::limits::{self, Rate, Throttle};
 use super::problem::{Code, Problem};
 use super::state::State;
-use super::{client, table};
+use super::table;
 use crate::access::{Denied, Identity, Scope, now_ms};
 
 /// Proof that the bearer of a key may do this, and who that is.
@@ -16,19 +21,52 @@ pub(super) struct Allowed(pub(super) Identity);
 impl FromRequestParts<State> for Allowed {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let from = client::address(&parts.extensions);
-        let known = |token| state.keys.authenticate(token, from, now_ms());
-        let who = bearer(parts).and_then(known).map_err(unauthenticated)?;
+    async fn from_request_parts(parts: &mut Parts, _state: &State) -> Result<Self, Problem> {
+        let Some(who) = parts.extensions.get::<Identity>() else {
+            return Err(Problem::of(Code::Internal)); // a route without `identify` before it
+        };
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         match table::scope_of(parts.method.as_str(), path) {
-            Some(scope) if who.role.opens(scope) => Ok(Self(who)),
-            Some(scope) => Err(forbidden(&who, scope)),
+            Some(scope) if who.role.opens(scope) => Ok(Self(who.clone())),
+            Some(scope) => Err(forbidden(who, scope)),
             None => {
                 tracing::error!(path, "the route is not in the table of routes: it is open to nobody");
                 Err(Problem::of(Code::Forbidden))
             }
         }
+    }
+}
+
+/// Finds out who asks, and takes one from the bucket of the key; of bad keys, from the bucket of the address.
+pub(super) async fn identify(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let from = limits::client(&parts, state.trusted_proxies);
+    let throttle = &state.bounds().throttle;
+    let who = match bearer(&parts).and_then(|token| state.keys.authenticate(token, from, now_ms())) {
+        Ok(who) => who,
+        Err(denied) => return refuse(throttle, from, denied).into_response(),
+    };
+    let own = who.rate.map(|rate| Rate::per_second(rate.per_second.get(), rate.burst.get()));
+    match throttle.key(&who.key_id, own) {
+        Ok(allowance) => {
+            parts.extensions.insert(who);
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            allowance.tell(response.headers_mut());
+            response
+        }
+        Err((allowance, too_many)) => {
+            tracing::debug!(key = who.key_id, "too many requests of a key");
+            let mut response = too_many.problem("too many requests of this key").into_response();
+            allowance.tell(response.headers_mut());
+            response
+        }
+    }
+}
+
+fn refuse(throttle: &Throttle, from: Option<IpAddr>, denied: Denied) -> Problem {
+    match from.map(|from| throttle.bad_key(from)) {
+        Some(Err(too_many)) => too_many.problem("too many bad keys from this address"),
+        _ => unauthenticated(denied),
     }
 }
 

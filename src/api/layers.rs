@@ -1,15 +1,16 @@
 //! What wraps every route.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State as Extract};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::problem::{Code, Problem};
 use super::state::State;
@@ -35,6 +36,23 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// What browsers are told of other origins: nothing, but for those that are configured. A key travels in `Authorization`, never
+/// in a cookie, so no origin is given credentials.
+pub(super) fn cross_origin(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<_> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    if origins.is_empty() {
+        return None;
+    }
+    let exposed = ["retry-after", "ratelimit", "ratelimit-policy", "tributary-as-of", "tributary-position"];
+    let layer = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, REQUEST_ID])
+        .expose_headers(exposed.map(HeaderName::from_static).into_iter().chain([REQUEST_ID]).collect::<Vec<_>>())
+        .max_age(Duration::from_secs(600));
+    Some(layer)
 }
 
 /// Gives the request its id, counts and times it, and writes problems out.
@@ -93,12 +111,37 @@ fn request_id(headers: &HeaderMap) -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
-/// Bounds what `/v1` takes on: so many requests at one time, each for so long.
+/// Longest path and query, in bytes.
+const MAX_TARGET: usize = 8 << 10;
+/// The most fields of a head, and the most bytes in them. (What is far beyond is cut off before it is a request.)
+const MAX_FIELDS: (usize, usize) = (64, 16 << 10);
+
+/// Refuses a head that is larger than any honest one.
+pub(super) async fn head(request: Request, next: Next) -> Response {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET {
+        return Problem::new(Code::UriTooLong, format!("path and query have at most {MAX_TARGET} bytes")).into_response();
+    }
+    let (fields, bytes) = MAX_FIELDS;
+    let headers = request.headers();
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() > fields || size > bytes {
+        let detail = format!("a head has at most {fields} fields and {bytes} bytes in them");
+        return Problem::new(Code::HeadTooLarge, detail).into_response();
+    }
+    next.run(request).await
+}
+
+/// Bounds what `/v1` takes on: so many requests a second, so many at one time, each for so long.
 pub(super) async fn bound(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
-    let Ok(_place) = state.room().try_acquire_owned() else {
+    let bounds = state.bounds();
+    if let Err(too_many) = bounds.throttle.anybody() {
+        return too_many.problem("too many requests of everybody together").into_response();
+    }
+    let Some(_place) = state.place(bounds.limits.concurrency) else {
         return Problem::of(Code::Overloaded).into_response();
     };
-    let limit = state.limits.request;
+    let limit = bounds.limits.request;
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(Code::Timeout, format!("no answer within {} ms", limit.as_millis())).into_response(),

@@ -12,25 +12,29 @@
 //! | `probes` | `/livez`, `/readyz`, `/startupz`, `/metrics` |
 //! | `reads` | journeys and conversions |
 //! | `reports` | sums by channel, campaign, day or kind |
-//! | `events`, `writes` | events in, on the embedded log |
+//! | `events`, `packing`, `writes` | events in, on the embedded log |
 //! | `status` | how the instance is, for whoever looks after it |
 //! | `keys` | administration of keys |
 //! | `openapi` | the document, generated from all of these |
-//! | `serve` | the listener |
+//! | `serve`, `connections`, `tls` | the listeners, what they let in, and their certificates |
+//! | `limits` | how often may be asked |
 //!
-//! A request goes through `layers::watch` (id, metrics, security headers, problems), a panic guard, then for `/v1` the
-//! room and time limits, then its handler, whose first argument is always who asks.
+//! A request goes through `layers` (security headers; id, metrics and problems; cross-origin rules; the size of its head), a
+//! panic guard, then for `/v1` the limits of everybody, `auth::identify` with the limits of its key, then its handler, whose
+//! first argument is always who asks.
 //!
 //! **Architecture invariant:** nothing here imports the engine (`stream`). What a handler needs is in [`State`].
 
 mod auth;
 mod body;
-mod client;
+mod connections;
 mod events;
 mod fresh;
 mod keys;
 mod layers;
+mod limits;
 mod openapi;
+mod packing;
 mod parameters;
 mod probes;
 mod problem;
@@ -42,61 +46,87 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod writes;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use limits::{Rate, Rates};
 pub use openapi::document;
 pub use problem::{Code, FieldError, Problem, Rendered};
-pub use serve::{Error, Serving, serve};
+pub use serve::{Error, Listen, Serving, serve};
 pub use state::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, State};
 
+/// What answers on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// Everything.
+    Whole,
+    /// Everything but metrics and administration.
+    Public,
+    /// Metrics and administration alone, and the probes.
+    Admin,
+}
+
 /// Routes that need a key.
-fn versioned() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(reads::journey))
-        .routes(routes!(reads::attributions))
-        .routes(routes!(reports::channels))
-        .routes(routes!(writes::touchpoints))
-        .routes(routes!(writes::conversions))
-        .routes(routes!(status::status))
-        .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::show))
-        .routes(routes!(keys::rotate))
-        .routes(routes!(keys::revoke))
+fn versioned(face: Face) -> OpenApiRouter<State> {
+    let mut routes = OpenApiRouter::new();
+    if face != Face::Admin {
+        routes = routes
+            .routes(routes!(reads::journey))
+            .routes(routes!(reads::attributions))
+            .routes(routes!(reports::channels))
+            .routes(routes!(writes::touchpoints))
+            .routes(routes!(writes::conversions));
+    }
+    if face != Face::Public {
+        routes = routes
+            .routes(routes!(status::status))
+            .routes(routes!(keys::list, keys::create))
+            .routes(routes!(keys::show))
+            .routes(routes!(keys::rotate))
+            .routes(routes!(keys::revoke));
+    }
+    routes
 }
 
 /// Routes for probes and scrapers, open to whoever reaches the port.
-fn open() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
+fn open(face: Face) -> OpenApiRouter<State> {
+    let routes = OpenApiRouter::new()
         .routes(routes!(probes::livez))
         .routes(routes!(probes::readyz))
-        .routes(routes!(probes::startupz))
-        .routes(routes!(probes::metrics))
+        .routes(routes!(probes::startupz));
+    if face == Face::Public { routes } else { routes.routes(routes!(probes::metrics)) }
 }
 
-/// The whole service.
-pub fn router(state: State) -> Router {
-    let (versioned, _) = versioned().split_for_parts();
-    watched(versioned.route_layer(from_fn_with_state(state.clone(), layers::bound)), state)
+/// The service of a listener.
+pub fn router(face: Face, state: State) -> Router {
+    let (versioned, _) = versioned(face).split_for_parts();
+    let keyed = versioned
+        .route_layer(from_fn_with_state(state.clone(), auth::identify))
+        .route_layer(from_fn_with_state(state.clone(), layers::bound));
+    watched(face, keyed, state)
 }
 
 /// The service while the process starts: whoever needs a key is told so.
-fn starting(state: State) -> Router {
-    watched(Router::new().route("/v1/{*rest}", any(problem::starting)), state)
+fn starting(face: Face, state: State) -> Router {
+    watched(face, Router::new().route("/v1/{*rest}", any(problem::starting)), state)
 }
 
 /// These routes and those open to everybody, with what wraps them all.
-fn watched(routes: Router<State>, state: State) -> Router {
-    let (open, _) = open().split_for_parts();
+fn watched(face: Face, routes: Router<State>, state: State) -> Router {
+    let (open, _) = open(face).split_for_parts();
     open.merge(routes)
         .fallback(problem::no_route)
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn(layers::head))
+        .layer(option_layer(layers::cross_origin(&state.cors_origins)))
         .layer(from_fn_with_state(state.clone(), layers::watch))
         .layer(from_fn(layers::harden))
         .with_state(state)

@@ -9,6 +9,7 @@ use utoipa::openapi::{
 };
 use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 
+use super::Face;
 use super::problem::{Code, FieldError, Rendered, Unready};
 use super::table;
 use crate::access::{Role, Scope};
@@ -35,7 +36,7 @@ struct Base;
 /// The document.
 pub fn document() -> OpenApi {
     let mut document = Base::openapi();
-    let routes = super::open().merge(super::versioned());
+    let routes = super::open(Face::Whole).merge(super::versioned(Face::Whole));
     document.merge(routes.into_openapi());
     document.servers = Some(vec![ServerBuilder::new().url("http://127.0.0.1:8686").build()]);
     let components = document.components.get_or_insert_with(Components::new);

@@ -45,6 +45,12 @@ pub enum Code {
     InvalidEvents,
     /// The engine's own fault; the log says more under the request's id.
     Internal,
+    /// The path and query are too long.
+    UriTooLong,
+    /// The head has too many fields, or too much in them.
+    HeadTooLarge,
+    /// Too many requests, of this key or of everybody; `Retry-After` says when to come back.
+    RateLimited,
     /// Too many requests at one time.
     Overloaded,
     /// The answer took too long.
@@ -63,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -78,6 +84,9 @@ impl Code {
         Self::InvalidBody,
         Self::InvalidEvents,
         Self::Internal,
+        Self::UriTooLong,
+        Self::HeadTooLarge,
+        Self::RateLimited,
         Self::Overloaded,
         Self::Timeout,
         Self::PartitionElsewhere,
@@ -114,6 +123,11 @@ impl Code {
                 ("invalid_events", StatusCode::UNPROCESSABLE_ENTITY, "Events break a rule; none was taken")
             }
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here"),
+            Self::UriTooLong => ("uri_too_long", StatusCode::URI_TOO_LONG, "Path and query are too long"),
+            Self::HeadTooLarge => {
+                ("head_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large")
+            }
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too many requests at one time"),
             Self::Timeout => ("timeout", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::PartitionElsewhere => {
@@ -144,6 +158,7 @@ impl Code {
             StatusCode::NOT_FOUND => Self::RouteNotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
+            StatusCode::URI_TOO_LONG => Self::UriTooLong,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             status if status.is_client_error() => Self::BadRequest,
             _ => Self::Internal,
@@ -225,6 +240,8 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// Why a probe refuses.
     pub reasons: Vec<Unready>,
+    /// After how many seconds to ask again.
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -235,7 +252,8 @@ impl Problem {
 
     /// A problem, and what happened this time.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), reasons: Vec::new() }
+        let retry_after = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { code, detail: detail.into(), errors: Vec::new(), reasons: Vec::new(), retry_after }
     }
 
     /// A request with these mistakes.
@@ -273,8 +291,8 @@ impl IntoResponse for Problem {
         if self.code == Code::Unauthenticated {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tributary\""));
         }
-        if self.code.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self);
         response
@@ -309,4 +327,21 @@ pub(super) async fn starting() -> Problem {
 /// The answer after a panic in a handler. The panic hook has logged what and where.
 pub(super) fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     Problem::of(Code::Internal).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_has_every_code_with_its_status() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        for code in Code::ALL {
+            let row = format!("| `{}` | {} | ", code.name(), code.status().as_u16());
+            assert_eq!(rows.iter().filter(|line| line.starts_with(&row)).count(), 1, "{row}");
+        }
+        assert_eq!(rows.len(), Code::ALL.len(), "a row too many");
+    }
 }

@@ -1,4 +1,4 @@
-//! The listener.
+//! The listeners.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
@@ -6,19 +6,25 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum_server::Handle;
+use axum_server::tls_rustls::RustlsAcceptor;
+use axum_server::{Handle, Server};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::connections::Door;
 use super::state::State;
+use super::tls::Tls;
+use super::{Face, router, starting};
 
 /// Why the sidecar cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be bound.
-    #[error("sidecar.listen: cannot listen on {address}: {source}; choose another address, or stop what listens there")]
+    #[error("{setting}: cannot listen on {address}: {source}; choose another address, or stop what listens there")]
     Bind {
+        /// Where the address was asked for.
+        setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -29,12 +35,46 @@ pub enum Error {
     Ended(String),
 }
 
+/// Where and how the sidecar listens.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// The address.
+    pub address: SocketAddr,
+    /// Where metrics and administration answer, if that is elsewhere.
+    pub admin: Option<SocketAddr>,
+    /// Certificates; without them it speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// Connections at one time, on each address; one more is closed.
+    pub connections: usize,
+    /// How long the head of a request, and a handshake before it, may take to arrive.
+    pub header: Duration,
+    /// How long a connection may take nothing of its answer.
+    pub write: Duration,
+    /// How long requests under way may go on after a stop was asked for.
+    pub drain: Duration,
+}
+
+impl Listen {
+    /// Plain HTTP there, for everything.
+    pub fn on(address: SocketAddr) -> Self {
+        Self {
+            address,
+            admin: None,
+            tls: None,
+            connections: 2_000,
+            header: Duration::from_secs(5),
+            write: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
 /// A running sidecar.
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
-    task: JoinHandle<std::io::Result<()>>,
-    whole: Arc<OnceLock<Router>>,
+    listeners: Vec<(SocketAddr, JoinHandle<std::io::Result<()>>)>,
+    whole: Arc<OnceLock<State>>,
 }
 
 impl Serving {
@@ -43,49 +83,89 @@ impl Serving {
         self.address
     }
 
+    /// Where metrics and administration answer.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.listeners.last().map_or(self.address, |(address, _)| *address)
+    }
+
     /// Everything is there: from now on all routes answer.
     pub fn open(&self, state: State) {
-        self.whole.get_or_init(|| super::router(state));
+        self.whole.get_or_init(|| state);
     }
 
     /// Waits until it has ended: after `shutdown` was cancelled and the requests under way were answered.
     pub async fn ended(self) -> Result<(), Error> {
-        match self.task.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Error::Ended(error.to_string())),
-            Err(error) => Err(Error::Ended(error.to_string())),
+        for (_, task) in self.listeners {
+            match task.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(Error::Ended(error.to_string())),
+                Err(error) => return Err(Error::Ended(error.to_string())),
+            }
         }
+        Ok(())
     }
 }
 
-/// Serves the sidecar on `listen` until `shutdown` is cancelled, then answers what is under way and ends. Until it is
-/// [opened](Serving::open) only the routes that need no key answer. Plain HTTP: bind it to loopback, or put something that
-/// speaks TLS before it.
-pub fn serve(listen: SocketAddr, state: State, shutdown: CancellationToken) -> Result<Serving, Error> {
-    let failed = |source| Error::Bind { address: listen, source };
-    let listener = TcpListener::bind(listen).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let limits = state.limits;
-    let handle = Handle::new();
-    let mut server = axum_server::from_tcp(listener)
-        .map_err(failed)?
-        .http1_only()
-        .handle(handle.clone())
-        .first_request_timeout(limits.header + limits.request);
-    // Without a limit a caller that sends one byte of its head now and then holds a connection for ever.
-    server.http_builder().http1().header_read_timeout(limits.header).max_headers(64).max_buf_size(64 << 10);
+/// Serves the sidecar until `shutdown` is cancelled, then answers what is under way and ends. Until it is
+/// [opened](Serving::open) only the routes that need no key answer.
+pub fn serve(listen: &Listen, state: &State, shutdown: &CancellationToken) -> Result<Serving, Error> {
     let whole = Arc::new(OnceLock::new());
-    let service =
-        service(super::starting(state), Arc::clone(&whole)).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(stop(handle, shutdown, limits.drain));
-    let task = tokio::spawn(server.serve(service));
-    Ok(Serving { address, task, whole })
+    let faces = match listen.admin {
+        None => vec![(Face::Whole, "sidecar.listen", listen.address)],
+        Some(admin) => {
+            vec![(Face::Public, "sidecar.listen", listen.address), (Face::Admin, "sidecar.admin_listen", admin)]
+        }
+    };
+    let mut listeners = Vec::with_capacity(faces.len());
+    for (face, setting, address) in faces {
+        let service = service(face, state, Arc::clone(&whole));
+        let started = start(listen, address, service, shutdown.clone());
+        listeners.push(started.map_err(|source| Error::Bind { setting, address, source })?);
+    }
+    let address = listeners.first().map_or(listen.address, |(address, _)| *address);
+    Ok(Serving { address, listeners, whole })
 }
 
-/// Hands each request to the whole service, or to `starting` as long as there is no whole one.
-fn service(starting: Router, whole: Arc<OnceLock<Router>>) -> Router {
+fn start(
+    listen: &Listen,
+    address: SocketAddr,
+    service: Router,
+    shutdown: CancellationToken,
+) -> std::io::Result<(SocketAddr, JoinHandle<std::io::Result<()>>)> {
+    let listener = TcpListener::bind(address)?;
+    let address = listener.local_addr()?;
+    let handle = Handle::new();
+    let server = server(listen, listener, handle.clone())?;
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    let door = Door::new(listen.connections, listen.write);
+    let task = match &listen.tls {
+        None => tokio::spawn(server.acceptor(door).serve(service)),
+        Some(tls) => {
+            let acceptor = RustlsAcceptor::new(tls.config()).handshake_timeout(listen.header).acceptor(door);
+            tokio::spawn(server.acceptor(acceptor).serve(service))
+        }
+    };
+    tokio::spawn(stop(handle, shutdown, listen.drain));
+    Ok((address, task))
+}
+
+fn server(listen: &Listen, listener: TcpListener, handle: Handle<SocketAddr>) -> std::io::Result<Server<SocketAddr>> {
+    let mut server = axum_server::from_tcp(listener)?
+        .http1_only()
+        .handle(handle)
+        .first_request_timeout(listen.header)
+        .accept_error_handler(|peer, error| tracing::debug!(?peer, %error, "connection refused"));
+    // Without a limit a caller that sends one byte of its head now and then holds a connection for ever.
+    server.http_builder().http1().header_read_timeout(listen.header).max_headers(128).max_buf_size(64 << 10);
+    Ok(server)
+}
+
+/// Hands each request to the whole service, or to what there is while there is no whole one.
+fn service(face: Face, state: &State, whole: Arc<OnceLock<State>>) -> Router {
+    let (starting, opened) = (starting(face, state.clone()), OnceLock::new());
     Router::new().fallback(move |request: Request| {
-        let router = whole.get().unwrap_or(&starting).clone();
+        let open = |state: &State| opened.get_or_init(|| router(face, state.clone())).clone();
+        let router = whole.get().map_or_else(|| starting.clone(), open);
         async move { router.oneshot(request).await }
     })
 }

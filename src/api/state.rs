@@ -1,10 +1,13 @@
 //! What handlers work with, and what they ask of the log.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use super::limits::{Rates, Throttle};
 use super::problem::{Code, Problem};
 use crate::access::{Admin, Keys};
 use crate::query::{self, Reader};
@@ -47,32 +50,26 @@ pub trait Ingest: Send + Sync {
     fn append(&self, input: Input, events: &[NewEvent<'_>], logged_at: i64) -> Result<Vec<Appended>, IngestError>;
 }
 
-/// Limits of what strangers can send.
+/// Limits of what callers can ask. They can be replaced while the service runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a request may take, its body included.
     pub request: Duration,
-    /// How long the head of a request may take to arrive.
-    pub header: Duration,
-    /// The largest body, in bytes.
+    /// The largest body, in bytes, also unpacked.
     pub body_bytes: usize,
     /// Requests of `/v1` at one time; one more is answered 503.
     pub concurrency: usize,
-    /// Reads of the state at one time; further ones wait.
-    pub reads: usize,
-    /// How long requests under way may go on after a stop was asked for.
-    pub drain: Duration,
+    /// How often may be asked.
+    pub rates: Rates,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(10),
-            header: Duration::from_secs(5),
-            body_bytes: 10 << 20,
+            body_bytes: 8 << 20,
             concurrency: 256,
-            reads: 16,
-            drain: Duration::from_secs(10),
+            rates: Rates::default(),
         }
     }
 }
@@ -95,6 +92,19 @@ pub struct Parts {
     pub ingest: Option<Arc<dyn Ingest>>,
     /// Limits.
     pub limits: Limits,
+    /// How many proxies of one's own stand before the service.
+    pub trusted_proxies: usize,
+    /// The origins whose pages a browser lets ask.
+    pub cors_origins: Vec<String>,
+}
+
+/// Reads of the state at one time; further ones wait.
+const READS: usize = 16;
+
+/// The limits that hold, and what is counted against them.
+pub(super) struct Bounds {
+    pub(super) limits: Limits,
+    pub(super) throttle: Throttle,
 }
 
 /// What handlers work with. Cheap to clone.
@@ -103,13 +113,15 @@ pub struct State(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
-    room: Arc<Semaphore>,
+    bounds: ArcSwap<Bounds>,
+    /// Requests of `/v1` under way.
+    busy: AtomicUsize,
     reads: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("limits", &self.0.parts.limits).finish_non_exhaustive()
+        f.debug_struct("State").field("limits", &self.bounds().limits).finish_non_exhaustive()
     }
 }
 
@@ -124,13 +136,30 @@ impl std::ops::Deref for State {
 impl State {
     /// The state of these parts.
     pub fn new(parts: Parts) -> Self {
-        let room = Arc::new(Semaphore::new(parts.limits.concurrency));
-        let reads = Arc::new(Semaphore::new(parts.limits.reads));
-        Self(Arc::new(Inner { parts, room, reads }))
+        let bounds = Bounds { limits: parts.limits, throttle: Throttle::new(parts.limits.rates) };
+        let (bounds, busy) = (ArcSwap::from_pointee(bounds), AtomicUsize::new(0));
+        Self(Arc::new(Inner { parts, bounds, busy, reads: Arc::new(Semaphore::new(READS)) }))
     }
 
-    pub(super) fn room(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.room)
+    /// The limits that hold now.
+    pub(super) fn bounds(&self) -> Arc<Bounds> {
+        self.0.bounds.load_full()
+    }
+
+    /// From now on these limits hold. Buckets of rates that changed begin full.
+    pub fn limit(&self, limits: Limits) {
+        let rates = limits.rates;
+        self.0.bounds.rcu(|now| Bounds {
+            limits,
+            throttle: if now.throttle.rates() == rates { now.throttle.clone() } else { Throttle::new(rates) },
+        });
+    }
+
+    /// A place among so many requests, if there is one.
+    pub(super) fn place(&self, among: usize) -> Option<Place<'_>> {
+        let busy = &self.0.busy;
+        let place = Place(busy);
+        (busy.fetch_add(1, Ordering::Relaxed) < among).then_some(place)
     }
 
     /// Runs a read of the state on a thread that may block. A read whose caller has gone keeps its place until it ends,
@@ -148,5 +177,14 @@ impl State {
             answer
         });
         done.await.map_err(|_| Problem::of(Code::Internal))?.map_err(Problem::from)
+    }
+}
+
+/// A request's place among those under way; given back also where its caller goes away half-way.
+pub(super) struct Place<'s>(&'s AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -17,6 +17,7 @@ use super::auth::Allowed;
 use super::events::{self, Form};
 use super::fresh;
 use super::parameters::Parameters;
+use super::packing::{self, Packing};
 use super::problem::{Code, Problem};
 use super::state::{Appended, Ingest, IngestError, State};
 use crate::topics::{Input, Offset};
@@ -165,8 +166,10 @@ async fn append(state: State, input: Input, request: Request) -> Result<Response
     let ingest = state.ingest.clone().ok_or_else(elsewhere)?;
     Parameters::of(request.uri()).finish()?;
     let form = form_of(request.headers())?;
+    let packing = Packing::of(request.headers())?;
     let body = body_of(&state, request).await?;
-    let appended = tokio::task::spawn_blocking(move || take(&ingest, input, form, &body));
+    let limit = state.bounds().limits.body_bytes;
+    let appended = tokio::task::spawn_blocking(move || take(&ingest, input, form, &packing.unpack(&body, limit)?));
     let (now, places) = appended.await.map_err(|_| Problem::of(Code::Internal))??;
     let mut last: BTreeMap<u32, Offset> = BTreeMap::new();
     for Appended { partition, offset } in &places {
@@ -197,23 +200,21 @@ fn take(ingest: &Arc<dyn Ingest>, input: Input, form: Form, body: &[u8]) -> Resu
 fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let refuse = || Problem::new(Code::UnsupportedMediaType, "send application/json or application/x-ndjson");
-    if headers.contains_key(axum::http::header::CONTENT_ENCODING) {
-        return Err(Problem::new(Code::UnsupportedMediaType, "send the body without a content encoding"));
-    }
     Form::of(content_type).ok_or_else(refuse)
 }
 
 /// Reads the body: not at all where it says that it is too large, never beyond the limit, and within half the time that
 /// the request has, so that a slow sender is told apart from a slow answer.
 pub(super) async fn body_of(state: &State, mut request: Request) -> Result<Bytes, Problem> {
-    let limit = state.limits.body_bytes;
-    let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {limit} bytes"));
+    let bounds = state.bounds();
+    let limit = bounds.limits.body_bytes;
+    let too_large = || packing::too_large(limit);
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
     DefaultBodyLimit::max(limit).apply(&mut request);
-    match tokio::time::timeout(state.limits.request / 2, Bytes::from_request(request, state)).await {
+    match tokio::time::timeout(bounds.limits.request / 2, Bytes::from_request(request, state)).await {
         Err(_) => Err(Problem::of(Code::SlowBody)),
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),

@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | `settings` | the configuration, cut into what each part needs |
 //! | `workers`, `signals`, `housekeeping` | the threads and tasks beside the sidecar's |
+//! | `reload` | what SIGHUP takes anew |
 //! | `guard` | telling how a thread ended |
 //! | `patience` | waiting for whoever does not answer yet |
 //! | `observe` | what workers tell -> logs, metrics, health |
@@ -32,6 +33,7 @@ mod observe;
 mod parts;
 mod patience;
 mod registry;
+mod reload;
 pub mod settings;
 mod signals;
 pub mod tail;
@@ -49,14 +51,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
 pub use keys::replace as replace_key;
+pub use reload::Reload;
 
 use crate::access::{Admin, Keys};
 use crate::api::Serving;
-use crate::config::Config;
+use crate::api::tls::Tls;
+use crate::config::{self, Config};
 use crate::store::Partitions;
 use crate::telemetry::{self, Health, Metrics, events};
 use crate::topics::embedded::Broker;
 use parts::Common;
+use reload::Renewable;
 
 /// The most that one Avro value may claim to hold, in bytes: more than a record can be.
 const LARGEST_AVRO: usize = 1 << 20;
@@ -66,6 +71,8 @@ const LARGEST_AVRO: usize = 1 << 20;
 pub enum Event {
     /// The process was told to stop.
     Signal(&'static str),
+    /// The process was told to read its configuration again.
+    Reload,
     /// A thread ended before it was told to.
     Ended {
         /// The thread.
@@ -99,12 +106,17 @@ pub struct App {
     stop_last: CancellationToken,
     threads: Vec<JoinHandle<()>>,
     events: Receiver<Event>,
+    renewable: Renewable,
+    reload: Option<Reload>,
 }
 
 /// Runs until a signal or a fatal error, then stops.
-pub fn run(config: &Config) -> Result<(), Error> {
+///
+/// `load` reads the configuration again, which SIGHUP asks for.
+pub fn run(config: &Config, load: impl Fn() -> Result<Config, config::Error> + Send + 'static) -> Result<(), Error> {
     let guard = telemetry::start(&settings::telemetry(config)).map_err(|e| Error::Configuration(e.to_string()))?;
-    let outcome = App::start(config).and_then(|app| {
+    let outcome = App::start(config).and_then(|mut app| {
+        app.reload = Some(Reload::new(config, guard.filter(), load));
         tracing::info!(address = %app.address, data_dir = %config.engine.data_dir.display(), "running");
         let outcome = app.wait(None).unwrap_or(Ok(()));
         app.stop(outcome)
@@ -138,8 +150,11 @@ impl App {
         signals::watch(&runtime, sender.clone(), interrupted.clone())?;
         let keys = Arc::new(Keys::new(keys::peppers(config)?));
         let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
+        let tls = settings::tls_files(config).map(|files| Tls::load(&files)).transpose();
+        let tls = tls.map_err(|error| Error::Configuration(error.to_string()))?;
         let common = Common {
             config,
+            tls,
             keys,
             metrics,
             health,
@@ -156,10 +171,11 @@ impl App {
         let ground = common.ground()?;
         let admin = common.load_keys(&ground.log)?;
         let mut threads = common.workers(&ground)?;
-        sidecar.open(common.state(Some(&ground.log), Some(&admin))?);
+        let state = common.state(Some(&ground.log), Some(&admin))?;
+        sidecar.open(state.clone());
         threads.push(common.housekeeping(&ground)?);
         common.health.running();
-        let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
+        let Common { tls, metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
         Ok(Self {
             metrics,
             health,
@@ -174,6 +190,8 @@ impl App {
             stop_last,
             threads,
             events,
+            renewable: Renewable { state, tls },
+            reload: None,
         })
     }
 
@@ -187,6 +205,10 @@ impl App {
             None => self.events.recv().ok(),
         };
         Some(match event {
+            Some(Event::Reload) => {
+                self.renew();
+                return self.wait(time);
+            }
             Some(Event::Signal(signal)) => {
                 tracing::info!(signal, "stopping");
                 Ok(())
@@ -199,6 +221,13 @@ impl App {
             }
             None => Err(Error::Failed("every thread has ended".into())),
         })
+    }
+
+    fn renew(&self) {
+        match &self.reload {
+            Some(reload) => reload.run(&self.renewable),
+            None => tracing::warn!("SIGHUP: there is no configuration to read again"),
+        }
     }
 
     /// Stops everything, in order, and gives `outcome` back; an error while stopping takes the place of a clean end.

@@ -16,6 +16,7 @@ use super::patience::Patience;
 use super::registry::{self, Rows};
 use super::{Error, Event, clock, keys, settings, workers};
 use crate::access::{Admin, ControlLog, Keys, socket};
+use crate::api::tls::Tls;
 use crate::api::{self, Serving};
 use crate::config::Config;
 use crate::query::Reader;
@@ -30,6 +31,8 @@ use crate::topics::kafka::{self, KafkaLog};
 /// What the parts share.
 pub struct Common<'c> {
     pub config: &'c Config,
+    /// The sidecar's certificates, if it has any.
+    pub tls: Option<Tls>,
     /// The API keys; none before they are loaded.
     pub keys: Arc<Keys>,
     pub metrics: Arc<Metrics>,
@@ -162,8 +165,9 @@ impl Common<'_> {
     /// Starts the sidecar with nothing but its probes and metrics: whatever the start waits for, they say so.
     pub fn sidecar(&self) -> Result<Serving, Error> {
         let _context = self.runtime.enter();
-        let (listen, stop) = (self.config.sidecar.listen, self.stop_sidecar.clone());
-        api::serve(listen, self.state(None, None)?, stop).map_err(|error| Error::Failed(error.to_string()))
+        let listen = settings::listen(self.config, self.tls.clone());
+        let served = api::serve(&listen, &self.state(None, None)?, &self.stop_sidecar);
+        served.map_err(|error| Error::Failed(error.to_string()))
     }
 
     /// What the sidecar works with; without a log, what its probes do.
@@ -179,6 +183,8 @@ impl Common<'_> {
             metrics: Arc::clone(&self.metrics),
             ingest: log.and_then(Log::ingest),
             limits: settings::limits(self.config),
+            trusted_proxies: self.config.sidecar.trusted_proxies,
+            cors_origins: self.config.sidecar.cors_origins.clone(),
         }))
     }
 

@@ -145,14 +145,38 @@ pub fn creation(config: &Config) -> kafka::topics::Creation {
     }
 }
 
-/// What strangers may ask of the sidecar.
+/// What callers may ask of the sidecar.
 pub fn limits(config: &Config) -> api::Limits {
-    let sidecar = &config.sidecar;
+    let limits = &config.limits;
     api::Limits {
-        request: sidecar.request_timeout.duration(),
-        body_bytes: sidecar.body_limit.as_usize(),
-        concurrency: sidecar.concurrency,
+        request: limits.request_timeout.duration(),
+        body_bytes: limits.body_size.as_usize(),
+        concurrency: limits.concurrency,
+        rates: api::Rates {
+            all: api::Rate::per_second(limits.rate, limits.burst),
+            key: api::Rate::per_second(limits.key_rate, limits.key_burst),
+            bad_keys: api::Rate::per_minute(limits.bad_keys),
+        },
+    }
+}
+
+/// Where the sidecar's certificates lie, if it has any.
+pub fn tls_files(config: &Config) -> Option<api::tls::Files> {
+    let tls = &config.tls;
+    let (certificate, key) = tls.certificate_file.clone().zip(tls.key_file.clone())?;
+    Some(api::tls::Files { certificate, key, client_ca: tls.client_ca_file.clone() })
+}
+
+/// Where and how the sidecar listens.
+pub fn listen(config: &Config, tls: Option<api::tls::Tls>) -> api::Listen {
+    let sidecar = &config.sidecar;
+    api::Listen {
+        address: sidecar.listen,
+        admin: sidecar.admin_listen,
+        tls,
+        connections: sidecar.connections,
+        header: sidecar.header_timeout.duration(),
+        write: sidecar.write_timeout.duration(),
         drain: sidecar.drain.duration(),
-        ..api::Limits::default()
     }
 }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first stops cleanly, the second at once.
+//! SIGTERM and SIGINT: the first stops cleanly, the second at once. SIGHUP: the configuration is read again.
 
 use std::sync::mpsc::Sender;
 
@@ -15,12 +15,19 @@ pub fn watch(runtime: &Runtime, events: Sender<Event>, interrupted: Cancellation
     let failed = |error: std::io::Error| Error::Failed(format!("cannot wait for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     runtime.spawn(async move {
         let mut told = false;
         loop {
             let name = tokio::select! {
                 got = terminate.recv() => got.map(|()| "SIGTERM"),
                 got = interrupt.recv() => got.map(|()| "SIGINT"),
+                got = hangup.recv() => {
+                    if got.is_none() || events.send(Event::Reload).is_err() {
+                        return;
+                    }
+                    continue;
+                }
             };
             let Some(name) = name else { return };
             if told {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tributary::config::Config;
+use tributary::config::{self, Config};
 
 use exit::{Exit, Failure, Outcome};
 
@@ -60,7 +60,11 @@ struct ConfigArgs {
 
 impl ConfigArgs {
     fn load(&self) -> Result<Config, Failure> {
-        Ok(Config::load(self.file.as_deref())?)
+        Ok(self.read()?)
+    }
+
+    fn read(&self) -> Result<Config, config::Error> {
+        Config::load(self.file.as_deref())
     }
 }
 

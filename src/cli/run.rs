@@ -8,7 +8,8 @@ use super::{ConfigArgs, Exit, Failure, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: tributary run --config tributary.toml
 
-SIGTERM and SIGINT stop it cleanly: what is under way is finished, and nothing is lost either way.")]
+SIGTERM and SIGINT stop it cleanly: what is under way is finished, and nothing is lost either way. SIGHUP reads the
+configuration again and takes limits, certificates and the log filter from it.")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
@@ -17,7 +18,8 @@ pub struct Args {
 /// Runs until a signal or a fatal error.
 pub fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
-    app::run(&config).map_err(Failure::from)?;
+    let again = args.config.clone();
+    app::run(&config, move || again.read()).map_err(Failure::from)?;
     Ok(Exit::Done)
 }
 

@@ -34,7 +34,9 @@ impl Config {
         self.check_topics(&mut problems);
         self.check_registry(&mut problems);
         self.check_engine(&mut problems);
-        self.check_sidecar(&mut problems);
+        self.sidecar.check(&self.tls, &mut problems);
+        self.tls.check(&mut problems);
+        self.limits.check(&mut problems);
         self.check_telemetry(&mut problems);
         if let Err(problem) = self.core_rules() {
             problems.push(problem);
@@ -161,20 +163,6 @@ impl Config {
         within("engine.batch_bytes", engine.batch_bytes.bytes(), 1 << 10, 1 << 30, problems);
     }
 
-    fn check_sidecar(&self, problems: &mut Vec<Problem>) {
-        let sidecar = &self.sidecar;
-        between(
-            "sidecar.request_timeout",
-            sidecar.request_timeout,
-            Span::from_millis(100),
-            Span::from_secs(300),
-            problems,
-        );
-        between("sidecar.drain", sidecar.drain, Span::from_millis(0), Span::from_secs(300), problems);
-        within("sidecar.body_limit", sidecar.body_limit.bytes(), 1 << 10, 1 << 30, problems);
-        within("sidecar.concurrency", sidecar.concurrency as u64, 1, 100_000, problems);
-    }
-
     fn check_telemetry(&self, problems: &mut Vec<Problem>) {
         let ratio = self.telemetry.otlp_ratio;
         if !(0.0..=1.0).contains(&ratio) {
@@ -206,13 +194,13 @@ fn check_properties(properties: &Properties, problems: &mut Vec<Problem>) {
     }
 }
 
-fn within(setting: &str, value: u64, low: u64, high: u64, problems: &mut Vec<Problem>) {
+pub(super) fn within(setting: &str, value: u64, low: u64, high: u64, problems: &mut Vec<Problem>) {
     if !(low..=high).contains(&value) {
         problems.push(Problem::new(setting, format!("{value} is out of range"), format!("choose {low} to {high}")));
     }
 }
 
-fn between(setting: &str, value: Span, low: Span, high: Span, problems: &mut Vec<Problem>) {
+pub(super) fn between(setting: &str, value: Span, low: Span, high: Span, problems: &mut Vec<Problem>) {
     if !(low..=high).contains(&value) {
         problems.push(Problem::new(setting, format!("{value} is out of range"), format!("choose {low} to {high}")));
     }

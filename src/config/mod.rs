@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `tree` | the settings as types, with their defaults |
+//! | `tree`, `sidecar` | the settings as types, with their defaults |
 //! | `settings` | the settings as a table, from which docs/configuration.md is generated |
 //! | `load` | file and environment -> tree |
 //! | `check` | every rule between and within settings |
@@ -15,13 +15,15 @@ mod check;
 mod error;
 mod load;
 pub mod settings;
+mod sidecar;
 mod tree;
 pub mod units;
 
 pub use error::{Error, Problem};
+pub use sidecar::{Limits, Sidecar, Tls};
 pub use tree::{
     Access, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules,
-    Sidecar, Telemetry, Topics,
+    Telemetry, Topics,
 };
 
 #[cfg(test)]

@@ -215,11 +215,63 @@ const SECTIONS: &[Section] = &[
         name: "sidecar",
         about: "Queries, health and metrics over HTTP.",
         settings: &[
-            setting("sidecar.listen", "address:port", "Where it listens. Put a TLS proxy before it to open it up."),
-            setting("sidecar.request_timeout", "duration, 100ms to 5m", "After how long a request is given up (503)."),
-            setting("sidecar.body_limit", "size, 1KiB to 1GiB", "The largest request body; beyond it 413."),
-            setting("sidecar.concurrency", "number, 1 to 100000", "Requests served at once; beyond it 503."),
+            setting("sidecar.listen", "address:port", "Where it listens."),
+            setting(
+                "sidecar.admin_listen",
+                "address:port",
+                "Where `/metrics`, `/v1/keys` and `/v1/status` answer, and then only there. None: where the others do.",
+            ),
+            setting(
+                "sidecar.plain_http",
+                "true or false",
+                "Whether it may listen beyond this machine without TLS: only behind something that speaks TLS.",
+            ),
+            setting(
+                "sidecar.trusted_proxies",
+                "number, 0 to 16",
+                "How many proxies of your own stand before it: so many entries of `X-Forwarded-For` are believed, from the \
+                 right.",
+            ),
+            setting(
+                "sidecar.cors_origins",
+                "list of origins",
+                "Whose pages a browser lets ask (`https://dashboard.example`). Empty: nobody's.",
+            ),
+            setting("sidecar.connections", "number, 1 to 1000000", "Connections at once; one more is closed."),
+            setting("sidecar.header_timeout", "duration, 100ms to 1m", "How long the head of a request may take."),
+            setting(
+                "sidecar.write_timeout",
+                "duration, 100ms to 10m",
+                "After how long a connection that takes nothing of its answer is closed.",
+            ),
             setting("sidecar.drain", "duration, 0ms to 5m", "How long a stopping process lets requests finish."),
+        ],
+    },
+    Section {
+        name: "tls",
+        about: "TLS of the sidecar, 1.2 and 1.3. The files are PEM and read again on SIGHUP.",
+        settings: &[
+            setting("tls.certificate_file", "path", "The certificate, and those between it and its root. None: plain HTTP."),
+            setting("tls.key_file", "path", "Its private key."),
+            setting(
+                "tls.client_ca_file",
+                "path",
+                "Who signs the certificates that clients must show (mutual TLS), beside their keys. None: they need none.",
+            ),
+        ],
+    },
+    Section {
+        name: "limits",
+        about: "What callers may ask of one instance. Taken anew on SIGHUP.",
+        settings: &[
+            setting("limits.rate", "number, 1 to 10000000", "Requests a second of everybody together; beyond it 429."),
+            setting("limits.burst", "number, 1 to 10000000", "How many of them at once."),
+            setting("limits.key_rate", "number, 1 to 10000000", "Requests a second of a key without a rate of its own."),
+            setting("limits.key_burst", "number, 1 to 10000000", "How many of them at once."),
+            setting("limits.bad_keys", "number, 1 to 10000000", "Bad keys a minute from one address; beyond it 429."),
+            setting("limits.concurrency", "number, 1 to 100000", "Requests served at once; beyond it 503."),
+            setting("limits.request_timeout", "duration, 100ms to 5m", "After how long a request is given up (503)."),
+            setting("limits.body_size", "size, 1KiB to 1GiB", "The largest request body, also unpacked; beyond it 413."),
         ],
     },
     Section {

@@ -1,12 +1,12 @@
 //! The tree of settings. What each means stands in [`super::settings`], from which the documentation is generated.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::sidecar::{Limits, Sidecar, Tls};
 use super::units::{Size, Span};
 use crate::core::Model;
 
@@ -23,6 +23,8 @@ pub struct Config {
     pub output: Output,
     pub engine: Engine,
     pub sidecar: Sidecar,
+    pub tls: Tls,
+    pub limits: Limits,
     pub access: Access,
     pub telemetry: Telemetry,
 }
@@ -224,7 +226,7 @@ impl Default for Rules {
 }
 
 /// A list, or, as an environment variable writes it, one string with commas.
-fn comma_separated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn comma_separated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Names {
@@ -304,30 +306,6 @@ impl Engine {
     pub fn memory_split(&self) -> Memory {
         let total = self.memory.as_usize();
         Memory { store: total / 2, batches: total / 4, log: total / 4 }
-    }
-}
-
-/// `[sidecar]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // see `settings`
-pub struct Sidecar {
-    pub listen: SocketAddr,
-    pub request_timeout: Span,
-    pub body_limit: Size,
-    pub concurrency: usize,
-    pub drain: Span,
-}
-
-impl Default for Sidecar {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8_686)),
-            request_timeout: Span::from_secs(10),
-            body_limit: Size::from_mib(8),
-            concurrency: 256,
-            drain: Span::from_secs(10),
-        }
     }
 }
 

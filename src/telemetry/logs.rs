@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::{Error, traces};
 
@@ -47,14 +47,42 @@ impl Default for Settings {
     }
 }
 
+/// What is logged, to be changed while the process runs.
+#[derive(Clone, Debug)]
+pub struct Filter(reload::Handle<EnvFilter, Registry>);
+
+/// A filter that was read and can be put in place.
+pub struct Parsed(EnvFilter);
+
+impl Filter {
+    /// Reads directives, and changes nothing.
+    pub fn read(directives: &str) -> Result<Parsed, Error> {
+        EnvFilter::try_new(directives).map(Parsed).map_err(|error| Error::Filter(error.to_string()))
+    }
+
+    /// From now on this is logged.
+    pub fn put(&self, Parsed(filter): Parsed) {
+        if let Err(error) = self.0.reload(filter) {
+            tracing::error!(%error, "the log filter stays as it was");
+        }
+    }
+}
+
 /// Keeps telemetry alive; the last thing to be shut down.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use = "spans are sent only while this is kept"]
 pub struct Guard {
     provider: Option<SdkTracerProvider>,
+    filter: Filter,
 }
 
 impl Guard {
+    /// What is logged.
+    pub fn filter(&self) -> Filter {
+        self.filter.clone()
+    }
+
+
     /// Sends what spans are left, on a thread of its own (the exporter blocks, and would deadlock a one-thread runtime),
     /// waiting for it up to a few seconds.
     pub fn shutdown(self) {
@@ -68,18 +96,19 @@ impl Guard {
 
 /// Starts logging (and tracing where an endpoint is set) for the whole process, once.
 pub fn start(settings: &Settings) -> Result<Guard, Error> {
-    let (layers, provider) = layers(settings, std::io::stderr, std::io::stderr().is_terminal())?;
+    let (layers, provider, filter) = layers(settings, std::io::stderr, std::io::stderr().is_terminal())?;
     Registry::default().with(layers).try_init().map_err(|_| Error::Started)?;
-    Ok(Guard { provider })
+    Ok(Guard { provider, filter })
 }
 
 type Layers = Vec<Box<dyn Layer<Registry> + Send + Sync>>;
 
-fn layers<W>(settings: &Settings, writer: W, colours: bool) -> Result<(Layers, Option<SdkTracerProvider>), Error>
+fn layers<W>(settings: &Settings, writer: W, colours: bool) -> Result<(Layers, Option<SdkTracerProvider>, Filter), Error>
 where
     W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&settings.filter).map_err(|e| Error::Filter(e.to_string()))?;
+    let Parsed(filter) = Filter::read(&settings.filter)?;
+    let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match settings.format {
         Format::Text => lines.with_ansi(colours).with_target(false).with_filter(filter).boxed(),
@@ -94,7 +123,7 @@ where
             Some(provider)
         }
     };
-    Ok((layers, provider))
+    Ok((layers, provider, Filter(handle)))
 }
 
 #[cfg(test)]
@@ -120,7 +149,7 @@ mod tests {
     fn lines_of(settings: &Settings, log: impl FnOnce()) -> String {
         let sink = Sink::default();
         let copy = sink.clone();
-        let (layers, _) = layers(settings, move || copy.clone(), false).unwrap();
+        let (layers, _, _) = layers(settings, move || copy.clone(), false).unwrap();
         tracing::subscriber::with_default(Registry::default().with(layers), log);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

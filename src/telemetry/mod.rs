@@ -19,7 +19,7 @@ mod throttle;
 pub mod traces;
 
 pub use health::{Health, PartitionState, WorkerHealth};
-pub use logs::{Format, Guard, Settings, start};
+pub use logs::{Filter, Format, Guard, Settings, start};
 pub use metrics::Metrics;
 
 /// Why telemetry cannot start: which setting is to be changed.

@@ -7,6 +7,7 @@ mod open;
 mod reads;
 mod sockets;
 mod status;
+mod tls;
 mod writes;
 
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, State};
+use super::{Appended, Face, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, State};
 use crate::access::control::memory::MemoryControl;
 use crate::access::{Admin, ControlLog, Keys, NewKey, Pepper, Peppers, Role};
 use crate::query::samples::Shop;
@@ -113,12 +114,14 @@ impl Bench {
             metrics,
             ingest,
             limits,
+            trusted_proxies: 0,
+            cors_origins: vec!["https://dashboard.example".to_owned()],
         });
         Self { shop, health, worker, log, admin, state }
     }
 
     pub(super) fn router(&self) -> Router {
-        super::router(self.state.clone())
+        super::router(Face::Whole, self.state.clone())
     }
 
     pub(super) fn key(&self, role: Role) -> String {

@@ -9,14 +9,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::Bench;
 use crate::access::{NewKey, Role};
-use crate::api::{Limits, Serving, serve};
+use crate::api::{Limits, Listen, Serving, serve};
 
-fn start(bench: &Bench) -> (Serving, CancellationToken) {
-    let stop = CancellationToken::new();
+pub(super) fn listen() -> Listen {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let serving = serve(any, bench.state.clone(), stop.clone()).unwrap();
+    let (header, write) = (Duration::from_millis(300), Duration::from_millis(600));
+    Listen { header, write, drain: Duration::from_secs(2), ..Listen::on(any) }
+}
+
+pub(super) fn start_on(bench: &Bench, listen: &Listen) -> (Serving, CancellationToken) {
+    let stop = CancellationToken::new();
+    let serving = serve(listen, &bench.state, &stop).unwrap();
     serving.open(bench.state.clone());
     (serving, stop)
+}
+
+fn start(bench: &Bench) -> (Serving, CancellationToken) {
+    start_on(bench, &listen())
 }
 
 /// Sends bytes and reads until the other side closes or nothing comes for long.
@@ -33,13 +42,7 @@ fn close(path: &str) -> String {
 }
 
 fn limits() -> Limits {
-    Limits {
-        header: Duration::from_millis(300),
-        request: Duration::from_millis(600),
-        body_bytes: 1_000,
-        drain: Duration::from_secs(2),
-        ..Limits::default()
-    }
+    Limits { request: Duration::from_millis(600), body_bytes: 1_000, ..Limits::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,7 +125,7 @@ async fn a_key_is_held_against_the_other_end_of_the_connection() {
 async fn until_it_is_opened_only_probes_answer() {
     let bench = Bench::open();
     let stop = CancellationToken::new();
-    let serving = serve(SocketAddr::from(([127, 0, 0, 1], 0)), bench.state.clone(), stop.clone()).unwrap();
+    let serving = serve(&listen(), &bench.state, &stop).unwrap();
     let (address, journey) = (serving.address(), "/v1/users/ann/journey");
     for path in ["/livez", "/metrics"] {
         let answer = exchange(address, &close(path)).await;
@@ -144,8 +147,80 @@ async fn until_it_is_opened_only_probes_answer() {
 async fn a_taken_port_names_the_setting() {
     let bench = Bench::open();
     let (serving, stop) = start(&bench);
-    let error = serve(serving.address(), bench.state.clone(), stop.clone()).unwrap_err().to_string();
+    let error = serve(&Listen::on(serving.address()), &bench.state, &stop).unwrap_err().to_string();
     assert!(error.starts_with("sidecar.listen: "), "{error}");
+    stop.cancel();
+    serving.ended().await.unwrap();
+}
+
+/// Opens connections that say a part of a head, so many that there is room for no more.
+async fn occupy(address: SocketAddr, connections: usize) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    for _ in 0..connections {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /livez HT").await.unwrap();
+        held.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    held
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_too_many_is_closed_and_those_that_say_nothing_make_room() {
+    let bench = Bench::open();
+    let (serving, stop) = start_on(&bench, &Listen { connections: 8, ..listen() });
+    let address = serving.address();
+    let held = occupy(address, 8).await;
+    let mut more = TcpStream::connect(address).await.unwrap();
+    drop(more.write_all(close("/livez").as_bytes()).await);
+    let mut got = Vec::new();
+    drop(tokio::time::timeout(Duration::from_secs(5), more.read_to_end(&mut got)).await.unwrap());
+    assert_eq!(String::from_utf8_lossy(&got), "", "there was no room");
+    tokio::time::sleep(listen().header + Duration::from_millis(300)).await;
+    let answer = exchange(address, &close("/livez")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "their time is over: {answer}");
+    drop(held);
+    stop.cancel();
+    serving.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_and_does_not_read_is_given_up_and_stops_nobody() {
+    let bench = Bench::open();
+    let (serving, stop) = start_on(&bench, &Listen { connections: 2, header: Duration::from_secs(30), ..listen() });
+    let address = serving.address();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    // Questions by the thousand, until their answers fill every buffer on the way and nothing moves.
+    let question = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let asked = async {
+        while slow.write_all(question.as_bytes()).await.is_ok() {}
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    assert!(gone.is_ok(), "a connection that takes nothing is still held");
+    let answer = exchange(address, &close("/livez")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    stop.cancel();
+    serving.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn metrics_answer_on_their_own_address_and_then_only_there() {
+    let bench = Bench::open();
+    let admin = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let (serving, stop) = start_on(&bench, &Listen { admin, ..listen() });
+    let (public, admin) = (serving.address(), serving.admin_address());
+    assert_ne!(public, admin);
+    for (address, path, status) in [
+        (public, "/livez", "200"),
+        (public, "/metrics", "404"),
+        (public, "/v1/users/ann/journey", "401"),
+        (admin, "/livez", "200"),
+        (admin, "/metrics", "200"),
+        (admin, "/v1/users/ann/journey", "404"),
+    ] {
+        let answer = exchange(address, &close(path)).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{address} {path}: {answer}");
+    }
     stop.cancel();
     serving.ended().await.unwrap();
 }

@@ -1,0 +1,150 @@
+//! How often may be asked: one bucket for everybody, one for each key, and one for each address that comes with bad keys.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `bucket` | a token bucket and what it tells callers: governor's GCRA, and the `RateLimit` fields |
+//! | `strangers` | buckets of addresses, in memory that does not grow with their number |
+//! | `client` | which address a request comes from |
+//!
+//! Limits hold for one instance; an exact limit over all of them belongs on what balances the load between them.
+
+mod bucket;
+mod client;
+mod strangers;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+pub use bucket::Rate;
+pub(super) use bucket::{Allowance, Bucket};
+pub(super) use client::client;
+use strangers::Strangers;
+
+use super::problem::{Code, Problem};
+
+/// The rates that hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Of everybody together.
+    pub all: Rate,
+    /// Of a key that has none of its own.
+    pub key: Rate,
+    /// Of bad keys from one address.
+    pub bad_keys: Rate,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { all: Rate::per_second(20_000, 20_000), key: Rate::per_second(500, 1_000), bad_keys: Rate::per_minute(30) }
+    }
+}
+
+/// Ask again after this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooMany {
+    /// How long until there is room, at least.
+    pub(super) wait: Duration,
+}
+
+impl TooMany {
+    /// The answer that says so.
+    pub(super) fn problem(self, detail: &str) -> Problem {
+        Problem { retry_after: Some(bucket::seconds(self.wait)), ..Problem::new(Code::RateLimited, detail) }
+    }
+}
+
+/// Every bucket of an instance. Cheap to clone; the clones are one.
+#[derive(Clone)]
+pub(super) struct Throttle(Arc<Buckets>);
+
+struct Buckets {
+    rates: Rates,
+    all: Bucket,
+    keys: RwLock<HashMap<String, Arc<Bucket>>>,
+    strangers: Strangers,
+}
+
+impl Throttle {
+    /// Full buckets.
+    pub(super) fn new(rates: Rates) -> Self {
+        let (all, strangers) = (Bucket::new(rates.all), Strangers::new(rates.bad_keys));
+        Self(Arc::new(Buckets { rates, all, keys: RwLock::default(), strangers }))
+    }
+
+    /// The rates that hold.
+    pub(super) fn rates(&self) -> Rates {
+        self.0.rates
+    }
+
+    /// One request more, whoever asks.
+    pub(super) fn anybody(&self) -> Result<(), TooMany> {
+        self.0.all.take().map(drop)
+    }
+
+    /// One request more of a valid key. There are as many buckets as valid keys have asked, at most.
+    pub(super) fn key(&self, id: &str, own: Option<Rate>) -> Result<Allowance, (Allowance, TooMany)> {
+        let rate = own.unwrap_or(self.0.rates.key);
+        let known = self.0.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).map(Arc::clone);
+        let bucket = match known.filter(|bucket| bucket.rate() == rate) {
+            Some(bucket) => bucket,
+            None => self.begin(id, rate),
+        };
+        bucket.take().map_err(|too_many| (bucket.empty(too_many), too_many))
+    }
+
+    fn begin(&self, id: &str, rate: Rate) -> Arc<Bucket> {
+        let bucket = Arc::new(Bucket::new(rate));
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(id.to_owned(), Arc::clone(&bucket));
+        bucket
+    }
+
+    /// One bad key more from this address. A good key is never refused for the bad ones of its neighbours: it has 256 random
+    /// bits, so what the limit spares is work and log lines, not guesses.
+    pub(super) fn bad_key(&self, client: IpAddr) -> Result<(), TooMany> {
+        self.0.strangers.take(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn throttle() -> Throttle {
+        let (all, key) = (Rate::per_second(100, 5), Rate::per_second(1, 2));
+        Throttle::new(Rates { all, key, bad_keys: Rate::per_minute(3) })
+    }
+
+    #[test]
+    fn a_key_has_its_own_bucket_and_a_rate_of_its_own_where_it_was_given_one() {
+        let throttle = throttle();
+        assert!(throttle.key("a", None).is_ok() && throttle.key("a", None).is_ok());
+        let (allowance, too_many) = throttle.key("a", None).unwrap_err();
+        assert_eq!(allowance.remaining, 0);
+        assert!(too_many.wait > Duration::ZERO && too_many.wait <= Duration::from_secs(1), "{too_many:?}");
+        assert!(throttle.key("b", None).is_ok(), "another key");
+        let own = Some(Rate::per_second(1, 9));
+        assert_eq!(throttle.key("a", own).unwrap().remaining, 8, "a new rate begins with a full bucket");
+        assert_eq!(throttle.key("a", own).unwrap().remaining, 7);
+    }
+
+    #[test]
+    fn everybody_shares_one_bucket() {
+        let throttle = throttle();
+        assert_eq!((0..9).filter(|_| throttle.anybody().is_ok()).count(), 5);
+    }
+
+    #[test]
+    fn a_million_strangers_take_no_more_memory_than_one_and_hold_nobody_else_up() {
+        let throttle = throttle();
+        let bad = IpAddr::from([203, 0, 113, 7]);
+        assert_eq!((0..9).filter(|_| throttle.bad_key(bad).is_ok()).count(), 3);
+        let before = throttle.0.strangers.bytes();
+        let refused = (0..1_000_000_u32).filter(|n| throttle.bad_key(IpAddr::from(n.to_be_bytes())).is_err()).count();
+        assert_eq!(throttle.0.strangers.bytes(), before);
+        assert!(refused > 0, "so many share buckets");
+        assert!(throttle.bad_key(bad).is_err());
+    }
+}

@@ -1,0 +1,86 @@
+//! SIGHUP: the configuration is read again, and limits, certificates and the log filter are taken from it, all or none. What
+//! else has changed in it is named, and holds from the next start on.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use super::{Error, settings};
+use crate::api;
+use crate::api::tls::{self, Tls};
+use crate::config::{self, Config};
+use crate::telemetry::Filter;
+
+/// What can be renewed of a running process.
+pub struct Renewable {
+    /// The sidecar's.
+    pub state: api::State,
+    /// Its certificates, if it has any.
+    pub tls: Option<Tls>,
+}
+
+type Load = Box<dyn Fn() -> Result<Config, config::Error> + Send>;
+
+/// How to renew it.
+pub struct Reload {
+    load: Load,
+    filter: Filter,
+    /// The configuration that holds.
+    holds: Mutex<Config>,
+}
+
+impl Reload {
+    /// From what `load` reads; `config` is what was read at the start.
+    pub fn new(
+        config: &Config,
+        filter: Filter,
+        load: impl Fn() -> Result<Config, config::Error> + Send + 'static,
+    ) -> Self {
+        Self { load: Box::new(load), filter, holds: Mutex::new(config.clone()) }
+    }
+
+    /// Reads the configuration and renews what can be; says what came of it.
+    pub fn run(&self, renewable: &Renewable) {
+        match self.try_run(renewable) {
+            Ok(later) if later.is_empty() => tracing::info!("configuration read again"),
+            Ok(later) => tracing::warn!(changed = later.join(", "), "configuration read again; these need a restart"),
+            Err(error) => tracing::error!(%error, "configuration read again, and nothing of it taken"),
+        }
+    }
+
+    /// Everything that can fail comes before anything that changes.
+    fn try_run(&self, renewable: &Renewable) -> Result<Vec<String>, Error> {
+        let failed = |error: String| Error::Configuration(error);
+        let config = (self.load)().map_err(|error| failed(error.to_string()))?;
+        let filter = Filter::read(&config.telemetry.log_filter).map_err(|error| failed(error.to_string()))?;
+        let certificates = match (settings::tls_files(&config), &renewable.tls) {
+            (Some(files), Some(tls)) => Some((tls, tls::read(&files).map_err(|error| failed(error.to_string()))?)),
+            (None, None) => None,
+            _ => return Err(failed("tls: cannot be switched on or off while the process runs".into())),
+        };
+        renewable.state.limit(settings::limits(&config));
+        if let Some((tls, renewed)) = certificates {
+            tls.renew(renewed);
+        }
+        self.filter.put(filter);
+        let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = changed(&holds, &config);
+        (holds.limits, holds.tls) = (config.limits, config.tls);
+        holds.telemetry.log_filter = config.telemetry.log_filter;
+        Ok(later)
+    }
+}
+
+/// The settings that differ, but for those that were taken anew. Secrets are compared by nobody: they are shown as hidden.
+fn changed(holds: &Config, read: &Config) -> Vec<String> {
+    let tree = |config: &Config| serde_json::to_value(config).unwrap_or_default();
+    let (holds, read) = (tree(holds), tree(read));
+    let taken = |path: &str| {
+        path.starts_with("limits.") || path.starts_with("tls.") || path == "telemetry.log_filter"
+    };
+    let differs = |path: &&str| {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        holds.pointer(&pointer) != read.pointer(&pointer)
+    };
+    let paths = config::settings::all().map(|setting| setting.path);
+    paths.filter(|path| !taken(path)).filter(differs).map(str::to_owned).collect()
+}
