@@ -35,6 +35,7 @@ impl Bench {
         fs::write(&paths[0], touchpoints).unwrap();
         fs::write(&paths[1], conversions).unwrap();
         let request = Request {
+            sealed: false,
             touchpoints: files(&paths[..1]),
             conversions: files(&paths[1..]),
             rules: linear(256),

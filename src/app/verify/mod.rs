@@ -13,7 +13,7 @@ pub use compare::{Difference, Wrong};
 use super::{Error, registry, settings};
 use crate::config::{Config, LogKind};
 use crate::core::Rules;
-use crate::store::{Partition, Shared};
+use crate::store::Partition;
 use crate::stream::RowFormat;
 use crate::stream::meta::Meta;
 use crate::topics::embedded::{Broker, Place, Topic};
@@ -45,7 +45,7 @@ pub fn run(config: &Config, repair: bool, report: &mut Report<'_>) -> Result<Fou
     let rules = config.core_rules()?;
     match config.log.kind {
         LogKind::Embedded => {
-            let broker = Broker::open(&Place::Folder(settings::log_dir(config)), &settings::embedded(config))?;
+            let broker = Broker::open(&Place::Folder(settings::log_dir(config)), &settings::embedded(config)?)?;
             let mut compacted = |partition, each: &mut dyn FnMut(&[u8], &[u8])| {
                 for record in broker.compacted(Topic::Attributions, partition)? {
                     if let (Some(key), Some(value)) = (&record.key, &record.value) {
@@ -81,7 +81,7 @@ impl Check<'_, '_> {
     fn all<L: TopicLog>(&mut self, log: &mut L) -> Result<Found, Error> {
         let identity = log.identity()?;
         take_all(log, identity.partitions)?;
-        let shared = Shared::open(&settings::budget(self.config, identity.partitions))?;
+        let shared = settings::shared(self.config, identity.partitions)?;
         let mut found = Found { partitions: identity.partitions, ..Found::default() };
         for number in 0..identity.partitions {
             let dir = settings::state_dir(self.config).join(format!("p-{number:05}"));
