@@ -305,7 +305,7 @@ mod tests {
     /// Users whose hashes are the same, with too little memory for one record, through a split.
     #[test]
     fn users_are_told_apart_by_more_than_their_hash() {
-        let folder = Folder(std::env::temp_dir());
+        let folder = Folder { path: std::env::temp_dir(), sealed: true };
         let sent = [touchpoint("a", "u1"), touchpoint("b", "u2"), touchpoint("c", "u1"), touchpoint("d", "u3")];
         let buckets = Buckets::new(2, 0, &folder);
         let mut writer = buckets.writer(0);
@@ -314,7 +314,7 @@ mod tests {
             writer.add(hash, t.occurred_at, TOUCHPOINT, |out| record::encode_touchpoint(t, out)).unwrap();
         }
         writer.finish();
-        let sizes: Vec<_> = buckets.buckets.iter().map(|b| b.lock().unwrap().file_bytes > 0).collect();
+        let sizes: Vec<_> = buckets.buckets.iter().map(|b| b.lock().unwrap().file_bytes() > 0).collect();
         assert_eq!(sizes, [true, false, false, true]);
         let mut found = Vec::new();
         for bucket in buckets.into_buckets() {
