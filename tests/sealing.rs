@@ -306,7 +306,7 @@ fn keys_in(folder: &Path, prefix: &[u8]) -> (Vec<[u8; 4]>, Vec<u32>, Vec<u32>) {
     let (mut keks, mut numbers, mut used) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in db.iterator(rocksdb::IteratorMode::Start).map(Result::unwrap) {
         if let Some(number) = key.strip_prefix(prefix).and_then(|rest| <[u8; 4]>::try_from(rest).ok()) {
-            keks.extend([value[1..5].try_into().unwrap(), value[5..9].try_into().unwrap()]);
+            keks.extend([1..5, 5..9].map(|part| <[u8; 4]>::try_from(&value[part]).unwrap()));
             numbers.push(u32::from_be_bytes(number));
         } else if &*key != b"f" {
             assert_eq!(value[0], 1, "a sealed value");

@@ -50,12 +50,13 @@ impl Storage {
         Ok(storage)
     }
 
-    /// Opens the keys, or makes them in a new log. They stand in the write-ahead log before anything that they seal.
+    /// Opens the keys, or makes them in a new log. They stand in the write-ahead log before anything that they seal, so
+    /// whatever is synced later is synced with them.
     fn unlock(&mut self, keks: Option<&Keks>) -> Result<(), Error> {
         let rows = self.key_rows().map_err(|error| self.failed("cannot be read", &error))?;
         let new = self.db.get(IDENTITY).map_err(|error| self.failed("cannot be read", &error))?.is_none();
         match (keks, Keyring::wanted(&rows).map_err(|error| self.sealed(error))?) {
-            (None, None) => return Ok(()),
+            (None, None) => {}
             (None, Some(wanted)) => return Err(self.sealed(seal::Error::NoKey { wanted })),
             (Some(_), None) if !new => return Err(self.sealed(seal::Error::NotSealed)),
             (Some(keks), _) => {
@@ -66,7 +67,7 @@ impl Storage {
                 self.keyring = Some(keyring);
             }
         }
-        self.sync()
+        Ok(())
     }
 
     fn key_rows(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, rocksdb::Error> {
