@@ -23,7 +23,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["core"]),
     (
         "app",
-        &["access", "api", "codec", "config", "core", "query", "registry", "seal", "store", "stream", "telemetry", "topics"],
+        &[
+            "access",
+            "api",
+            "codec",
+            "config",
+            "core",
+            "query",
+            "registry",
+            "seal",
+            "store",
+            "stream",
+            "telemetry",
+            "topics",
+        ],
     ),
     ("demo", &["access", "app", "codec", "config", "core", "store", "stream", "telemetry", "topics"]),
 ];

@@ -27,7 +27,11 @@ fn idle(shared: &Shared, dir: &Path, number: u32) -> Partition {
     let mut batch = Batch::new();
     for round in 0..2 {
         for who in 0..20 {
-            batch.put_touchpoint(Hasher::Plain.user(&format!("user-{who}")), 1_750_000_000_000 + round, b"a touchpoint");
+            batch.put_touchpoint(
+                Hasher::Plain.user(&format!("user-{who}")),
+                1_750_000_000_000 + round,
+                b"a touchpoint",
+            );
         }
         batch.set_meta(b"offsets");
         partition.write(&mut batch).unwrap();

@@ -128,7 +128,8 @@ impl Drop for Instance<'_> {
 impl Instance<'_> {
     fn key(&self, role: &str) -> String {
         let data = self.place.path("data");
-        let arguments = ["keys", "create", "--role", role, "--note", "ocelot-note", "--data-dir", data.to_str().unwrap()];
+        let arguments =
+            ["keys", "create", "--role", role, "--note", "ocelot-note", "--data-dir", data.to_str().unwrap()];
         let output = self.place.command(&arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -260,7 +261,10 @@ fn what_does_not_fit_is_6_and_a_key_file_that_cannot_be_used_is_3() {
     std::fs::set_permissions(place.path("1.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let output = place.command(&["run", "--config", config.to_str().unwrap()]).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(3) && message.contains("seal.key_file") && message.contains("chmod 600"), "{message}");
+    assert!(
+        output.status.code() == Some(3) && message.contains("seal.key_file") && message.contains("chmod 600"),
+        "{message}"
+    );
     assert!(!message.contains("0101"), "no key is ever in a message: {message}");
 
     // The state alone, as on Kafka: the log is another's.
@@ -279,8 +283,11 @@ fn broker(place: &Home, key: u8) -> Arc<Broker> {
     Broker::open(&Place::Folder(place.path("data/log")), &settings).unwrap()
 }
 
+/// Rows by their id.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// The rows that the log has, and those of one batch pass over its inputs.
-fn streamed_and_batch(broker: &Broker) -> (BTreeMap<Vec<u8>, Vec<u8>>, BTreeMap<Vec<u8>, Vec<u8>>) {
+fn streamed_and_batch(broker: &Broker) -> (Rows, Rows) {
     let mut streamed = BTreeMap::new();
     let all = |topic| {
         let records = (0..PARTITIONS).flat_map(|number| broker.read(topic, number, 0, usize::MAX).unwrap());

@@ -9,11 +9,12 @@
 //! opening draws one. A rotation wraps all of them by the new KEK at once, and then seals anew, in the background, what
 //! stands under a key that was drawn while an older KEK was in use.
 
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
 use secrecy::zeroize::Zeroizing;
 
 use super::Error;
 use super::envelope::{DataKey, SECRET, Sealed};
-use super::kek::{KeyId, Keks};
+use super::kek::{Keks, KeyId};
 use super::mac::Mac;
 
 const VERSION: u8 = 1;
@@ -29,6 +30,18 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// All rows about keys.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn rows(&self, db: &DB) -> Result<Vec<Row>, Error> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        options.set_iterate_upper_bound([self.keys, &[0xff; 2]].concat());
+        let rows = db.iterator_opt(IteratorMode::From(self.keys, Direction::Forward), options);
+        rows.map(|row| row.map(|(key, value)| (key.into(), value.into())).map_err(Error::from)).collect()
+    }
+
     /// Whether the row of this key is not sealed.
     pub(super) fn is_clear(&self, key: &[u8]) -> bool {
         self.clear.contains(&key) || self.number(key).is_some()
@@ -48,8 +61,8 @@ impl Layout {
     }
 }
 
-/// A row to be written.
-type Row = (Vec<u8>, Vec<u8>);
+/// A row, key and value.
+pub type Row = (Vec<u8>, Vec<u8>);
 
 /// The keys of one RocksDB, open.
 pub struct Keyring {
@@ -102,10 +115,13 @@ impl Keyring {
     /// # Errors
     /// [`Error::Forged`] where a row is none.
     pub fn wanted(rows: &[Row]) -> Result<Option<KeyId>, Error> {
-        rows.iter().find(|(_, value)| value.len() >= HEADER).map(|(_, value)| Ok(Wrapped::parse(value)?.kek)).transpose()
+        rows.iter()
+            .find(|(_, value)| value.len() >= HEADER)
+            .map(|(_, value)| Ok(Wrapped::parse(value)?.kek))
+            .transpose()
     }
 
-    /// Opens the keys in `rows`, which are all rows whose key begins with `layout.keys`, and draws one to seal with.
+    /// Opens the keys in `rows` ([`Layout::rows`]) and draws one to seal with.
     /// Returns also the rows to write before anything that is sealed: the new key, and keys that an older KEK had wrapped.
     ///
     /// # Errors

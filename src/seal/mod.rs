@@ -29,7 +29,7 @@ mod tests;
 
 pub use envelope::OVERHEAD;
 pub use kek::{Kek, Keks, KeyId, Random};
-pub use keyring::{Keyring, Layout};
+pub use keyring::{Keyring, Layout, Row};
 pub use mac::Mac;
 pub use reseal::Reseal;
 pub use spool::{Reader, Writer};

@@ -172,12 +172,7 @@ impl Key {
         Self::new(&[&[INDEX], &conversion.0])
     }
 
-    pub(super) fn adjustment(
-        hasher: &Hasher,
-        user: UserKey,
-        conversion: ConversionKey,
-        adjustment_id: &str,
-    ) -> Self {
+    pub(super) fn adjustment(hasher: &Hasher, user: UserKey, conversion: ConversionKey, adjustment_id: &str) -> Self {
         Self::new(&[&[ADJUSTMENTS], &user.0, &conversion.0, &hasher.adjustment(adjustment_id)])
     }
 

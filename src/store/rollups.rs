@@ -386,7 +386,12 @@ mod tests {
     /// Merges into a map, as the partition does into RocksDB.
     fn merge(hot: &mut Hot, stored: &mut BTreeMap<CellKey, Vec<u8>>, deltas: &mut Deltas) -> Result<(), Unreadable> {
         let mut writes = Vec::new();
-        hot.merge(&keys::Hasher::Plain, deltas, |key| Ok(stored.get(key).cloned()), |key, value| writes.push((*key, value.to_vec())))?;
+        hot.merge(
+            &keys::Hasher::Plain,
+            deltas,
+            |key| Ok(stored.get(key).cloned()),
+            |key, value| writes.push((*key, value.to_vec())),
+        )?;
         for (key, value) in writes {
             if value.is_empty() {
                 stored.remove(&key)

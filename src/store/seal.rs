@@ -41,7 +41,7 @@ impl Seal {
             (Some(PLAIN), None) => Ok(Self::default()),
             (Some(PLAIN), Some(_)) => refused(seal::Error::NotSealed),
             (Some(SEALED), None) => {
-                match Keyring::wanted(&rows(db).map_err(failed)?).map_err(|e| Error::seal(dir, e))? {
+                match LAYOUT.rows(db).and_then(|rows| Keyring::wanted(&rows)).map_err(|e| Error::seal(dir, e))? {
                     Some(wanted) => refused(seal::Error::NoKey { wanted }),
                     None => Err(Error::corrupt(dir, "a sealed state without keys")),
                 }
@@ -64,7 +64,8 @@ impl Seal {
 
     fn unlock(db: &DB, dir: &Path, keks: &Keks) -> Result<Self, Error> {
         let failed = |e| Error::seal(dir, e);
-        let (keyring, writes) = Keyring::open(LAYOUT, &rows(db).map_err(|e| Error::of(dir, &e))?, keks).map_err(failed)?;
+        let opened = LAYOUT.rows(db).and_then(|rows| Keyring::open(LAYOUT, &rows, keks));
+        let (keyring, writes) = opened.map_err(failed)?;
         let mut batch = WriteBatch::default();
         writes.iter().for_each(|(key, value)| batch.put(key, value));
         db.write_opt(batch, &shared::unlogged()).map_err(|e| Error::of(dir, &e))?;
@@ -98,15 +99,6 @@ impl Seal {
     fn reseal(&self) -> MutexGuard<'_, Option<Reseal>> {
         self.reseal.lock().unwrap_or_else(PoisonError::into_inner) // at worst a stretch is looked at again
     }
-}
-
-/// All rows about keys.
-fn rows(db: &DB) -> Result<Vec<(Vec<u8>, Vec<u8>)>, rocksdb::Error> {
-    let mut options = rocksdb::ReadOptions::default();
-    options.set_total_order_seek(true);
-    options.set_iterate_upper_bound([keys::KEYS, &[0xff; 2]].concat());
-    let from = IteratorMode::From(keys::KEYS, rocksdb::Direction::Forward);
-    db.iterator_opt(from, options).map(|row| row.map(|(key, value)| (key.into(), value.into()))).collect()
 }
 
 impl Partition {

@@ -266,7 +266,8 @@ impl<'p> View<'p> {
             if key.get(..end.len()).is_none_or(|head| head > end) {
                 break;
             }
-            each(key, self.opened(key, value, &mut room)?).ok_or_else(|| self.corrupt("an entry that cannot be read"))?;
+            each(key, self.opened(key, value, &mut room)?)
+                .ok_or_else(|| self.corrupt("an entry that cannot be read"))?;
             iter.next();
         }
         let status = iter.status();

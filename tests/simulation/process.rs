@@ -55,7 +55,18 @@ impl Process {
         let count = scene.borrow().plan.processes[number];
         let partitions = Arc::new(store::Partitions::new());
         let (scene, shared) = (Rc::clone(scene), shared.clone());
-        Self { number, count, scene, shared, disks: 0, planted, keys: 1, resealing: Vec::new(), partitions, workers: Vec::new() }
+        Self {
+            number,
+            count,
+            scene,
+            shared,
+            disks: 0,
+            planted,
+            keys: 1,
+            resealing: Vec::new(),
+            partitions,
+            workers: Vec::new(),
+        }
     }
 
     /// Whether it runs.
@@ -115,7 +126,8 @@ impl Process {
 
     /// Notices when a state has been sealed anew.
     fn watch_keys(&mut self) {
-        let (left, done): (Vec<_>, Vec<_>) = self.partitions.all().into_iter().partition(|(_, open)| open.is_resealing());
+        let (left, done): (Vec<_>, Vec<_>) =
+            self.partitions.all().into_iter().partition(|(_, open)| open.is_resealing());
         if done.iter().any(|(number, _)| self.resealing.contains(number)) {
             self.scene.borrow_mut().meet(Situation::Resealed);
         }

@@ -53,7 +53,7 @@ impl Storage {
     /// Opens the keys, or makes them in a new log. They stand in the write-ahead log before anything that they seal, so
     /// whatever is synced later is synced with them.
     fn unlock(&mut self, keks: Option<&Keks>) -> Result<(), Error> {
-        let rows = self.key_rows().map_err(|error| self.failed("cannot be read", &error))?;
+        let rows = LAYOUT.rows(&self.db).map_err(|error| self.sealed(error))?;
         let new = self.db.get(IDENTITY).map_err(|error| self.failed("cannot be read", &error))?.is_none();
         match (keks, Keyring::wanted(&rows).map_err(|error| self.sealed(error))?) {
             (None, None) => {}
@@ -68,13 +68,6 @@ impl Storage {
             }
         }
         Ok(())
-    }
-
-    fn key_rows(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, rocksdb::Error> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound([KEYS, &[0xff; 2]].concat());
-        let rows = self.db.iterator_opt(IteratorMode::From(KEYS, Direction::Forward), options);
-        rows.map(|row| row.map(|(key, value)| (key.into(), value.into()))).collect()
     }
 
     /// Where it lies, for messages.
