@@ -239,8 +239,8 @@ fn order_packing_and_memory_never_show() {
     fs::write(folder.join("a-zstd-without-a-name"), frames).unwrap();
     fs::write(folder.join("conversions"), zstd(&text(&conversions))).unwrap();
     bench.request.touchpoints = files(&[folder.join("a.gz"), folder.join("a-zstd-without-a-name")]);
-    for memory in [0, 1 << 20, 16 << 20] {
-        bench.request.memory_bytes = memory;
+    for (memory, sealed) in [(0, false), (0, true), (1 << 20, true), (16 << 20, false)] {
+        (bench.request.memory_bytes, bench.request.sealed) = (memory, sealed);
         assert_eq!(bench.run(), plain);
         assert!(bench.rows() == expected, "rows differ in {memory} bytes of memory");
     }
