@@ -15,7 +15,7 @@
 //!
 //! - [`core`]: the pure core: events, journeys, paths, models, credit, rows, differences.
 //! - [`codec`]: bytes to core types and back; [`registry`]: schema id to schema.
-//! - [`store`]: one RocksDB a partition.
+//! - [`seal`]: what lies on disk, encrypted; [`store`]: one RocksDB a partition.
 //! - [`topics`]: the log's trait; Kafka and the embedded log.
 //! - [`stream`]: the worker; [`replay`]: the batch.
 //! - [`query`], [`access`], [`api`]: the sidecar; [`telemetry`]: logs, traces, metrics, health.
@@ -33,6 +33,7 @@ pub mod demo;
 pub mod query;
 pub mod registry;
 pub mod replay;
+pub mod seal;
 pub mod store;
 pub mod stream;
 pub mod telemetry;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tributary::app::settings;
 use tributary::config::Config;
-use tributary::store::{Batch, Partition, Shared, UserKey};
+use tributary::store::{Batch, Hasher, Partition, Shared};
 
 const PARTITIONS: u32 = 256;
 const MEBIBYTE: usize = 1 << 20;
@@ -27,7 +27,11 @@ fn idle(shared: &Shared, dir: &Path, number: u32) -> Partition {
     let mut batch = Batch::new();
     for round in 0..2 {
         for who in 0..20 {
-            batch.put_touchpoint(UserKey::of(&format!("user-{who}")), 1_750_000_000_000 + round, b"a touchpoint");
+            batch.put_touchpoint(
+                Hasher::Plain.user(&format!("user-{who}")),
+                1_750_000_000_000 + round,
+                b"a touchpoint",
+            );
         }
         batch.set_meta(b"offsets");
         partition.write(&mut batch).unwrap();

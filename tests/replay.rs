@@ -35,6 +35,7 @@ impl Bench {
         fs::write(&paths[0], touchpoints).unwrap();
         fs::write(&paths[1], conversions).unwrap();
         let request = Request {
+            sealed: false,
             touchpoints: files(&paths[..1]),
             conversions: files(&paths[1..]),
             rules: linear(256),
@@ -239,8 +240,8 @@ fn order_packing_and_memory_never_show() {
     fs::write(folder.join("a-zstd-without-a-name"), frames).unwrap();
     fs::write(folder.join("conversions"), zstd(&text(&conversions))).unwrap();
     bench.request.touchpoints = files(&[folder.join("a.gz"), folder.join("a-zstd-without-a-name")]);
-    for memory in [0, 1 << 20, 16 << 20] {
-        bench.request.memory_bytes = memory;
+    for (memory, sealed) in [(0, false), (0, true), (1 << 20, true), (16 << 20, false)] {
+        (bench.request.memory_bytes, bench.request.sealed) = (memory, sealed);
         assert_eq!(bench.run(), plain);
         assert!(bench.rows() == expected, "rows differ in {memory} bytes of memory");
     }

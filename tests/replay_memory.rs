@@ -42,6 +42,7 @@ fn memory_stays_within_its_bound_whatever_the_size_of_the_files() {
     conversions.into_inner().unwrap();
     let size = fs::metadata(at("touchpoints")).unwrap().len();
     let request = Request {
+        sealed: false,
         touchpoints: vec![Input::File(at("touchpoints"))],
         conversions: vec![Input::File(at("conversions"))],
         rules: Rules::new(86_400_000, 86_400_000, 256, vec![Model::LastTouch, Model::Linear]).unwrap(),

@@ -111,19 +111,31 @@ workers = {workers}
 {extra}
 [sidecar]
 listen = "127.0.0.1:{port}"
-"#,
+{seal}"#,
             brokers = self.broker.address(),
             attributions = attributions(round),
             registry = self.registry.url,
             data = self.data(round).display(),
             workers = self.workers,
             extra = std::env::var("ENGINE").unwrap_or_default(),
+            seal = self.seal(),
         );
         let file = self.path(&format!("{round}.toml"));
         std::fs::write(&file, text).unwrap();
         self.tributary(&["topics", "create"], &file);
         self.tributary(&["schemas", "register"], &file);
         (file, port)
+    }
+
+    /// With `SEAL=1` everything on disk is sealed.
+    fn seal(&self) -> String {
+        if std::env::var_os("SEAL").is_none() {
+            return String::new();
+        }
+        let file = self.path("seal.key");
+        std::fs::write(&file, "5a".repeat(32)).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        format!("[seal]\nkey_file = {file:?}\n")
     }
 
     /// The data folder of a round.

@@ -56,7 +56,7 @@ impl From<Finding> for Line {
 /// Looks at everything that a run with this configuration needs. Who does not answer keeps nobody else from being looked at;
 /// the first such error comes beside the lines.
 pub fn everything(config: &Config) -> (Vec<Line>, Option<Error>) {
-    let mut lines = vec![data_dir(config), pepper(config)];
+    let mut lines = vec![data_dir(config), pepper(config), seal(config)];
     let log = match config.log.kind {
         LogKind::Kafka => topics(config),
         LogKind::Embedded => Ok(vec![Line::ok("log", "embedded, in the data folder")]),
@@ -149,6 +149,14 @@ fn data_dir(config: &Config) -> Line {
     match tried {
         Ok(()) => Line::ok("data folder", dir.display().to_string()),
         Err(why) => Line::problem("data folder", why, "set engine.data_dir to a folder that this user may write"),
+    }
+}
+
+fn seal(config: &Config) -> Line {
+    match settings::keks(config) {
+        Ok(None) => Line::ok("seal", "nothing on disk is encrypted"),
+        Ok(Some(keks)) => Line::ok("seal", format!("everything on disk is encrypted, under key {}", keks.current())),
+        Err(error) => Line::problem("seal", error.to_string(), "correct [seal]"),
     }
 }
 

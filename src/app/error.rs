@@ -45,9 +45,10 @@ impl From<stream::Error> for Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Locked { .. } | store::Error::Format { .. } | store::Error::Corrupt { .. } => {
-                Self::State(error.to_string())
-            }
+            store::Error::Locked { .. }
+            | store::Error::Format { .. }
+            | store::Error::Sealed { .. }
+            | store::Error::Corrupt { .. } => Self::State(error.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -65,9 +66,9 @@ impl From<topics::Error> for Error {
 impl From<topics::embedded::Error> for Error {
     fn from(error: topics::embedded::Error) -> Self {
         match error {
-            topics::embedded::Error::InUse(_) | topics::embedded::Error::Differs { .. } => {
-                Self::State(error.to_string())
-            }
+            topics::embedded::Error::InUse(_)
+            | topics::embedded::Error::Differs { .. }
+            | topics::embedded::Error::Sealed { .. } => Self::State(error.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }

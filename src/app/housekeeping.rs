@@ -22,6 +22,8 @@ const ROUND: Duration = Duration::from_secs(1);
 const TRIM: Duration = Duration::from_secs(60);
 /// Records that one step of compaction reads.
 const STEP: usize = 20_000;
+/// Rows that one step of sealing anew looks at: about a millisecond.
+const RESEAL: usize = 500;
 /// How long a deletion stays in a compacted topic, for readers that are behind.
 const FORGET: Millis = 86_400_000;
 
@@ -55,8 +57,10 @@ impl Housekeeping {
         while !stop.is_cancelled() {
             std::thread::park_timeout(ROUND);
             self.measure();
+            self.compact_resealed(stop)?;
             let Some(broker) = &self.broker else { continue };
             self.compact(broker, stop)?;
+            self.reseal_log(broker, stop)?;
             if trimmed.elapsed() >= TRIM {
                 trimmed = Instant::now();
                 self.trim(broker)?;
@@ -73,8 +77,10 @@ impl Housekeeping {
             sum.memtable_bytes += sizes.memtable_bytes;
             sum.sst_bytes += sizes.table_bytes;
             sum.pending_compaction_bytes += sizes.pending_compaction_bytes;
+            sum.left_to_reseal_bytes += partition.left_to_reseal();
             sum.stalled_partitions += u64::from(sizes.stopped || sizes.delayed_write_rate > 0);
         }
+        sum.left_to_reseal_bytes += self.broker.as_ref().map_or(0, |broker| broker.left_to_reseal());
         self.metrics.store.set(&sum);
     }
 
@@ -83,6 +89,23 @@ impl Housekeeping {
         let began = Instant::now();
         let cleaning = Cleaning { records: STEP, forget_before: clock::now() - FORGET };
         while broker.clean(cleaning)? && !stop.is_cancelled() && began.elapsed() < Duration::from_millis(500) {}
+        Ok(())
+    }
+
+    /// After a rotation of keys: a stretch of each state that its owner has sealed anew.
+    fn compact_resealed(&self, stop: &CancellationToken) -> Result<(), Error> {
+        for (_, partition) in self.partitions.all() {
+            if !stop.is_cancelled() {
+                partition.compact_resealed()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a rotation of keys: the log, for half a second.
+    fn reseal_log(&self, broker: &Broker, stop: &CancellationToken) -> Result<(), embedded::Error> {
+        let began = Instant::now();
+        while broker.reseal(RESEAL)? && !stop.is_cancelled() && began.elapsed() < Duration::from_millis(500) {}
         Ok(())
     }
 

@@ -27,7 +27,7 @@ impl Log {
     pub fn open(config: &Config) -> Result<Self, Error> {
         if config.log.kind == LogKind::Embedded {
             let place = Place::Folder(settings::log_dir(config));
-            return Ok(Self::Embedded(Broker::open(&place, &settings::embedded(config))?));
+            return Ok(Self::Embedded(Broker::open(&place, &settings::embedded(config)?)?));
         }
         let settings = settings::kafka(config);
         let findings = kafka::topics::check(&settings)?;

@@ -67,7 +67,7 @@ impl Common<'_> {
     pub fn ground(&self) -> Result<Ground, Error> {
         let rows = self.rows()?;
         let log = self.patiently(|| Log::open(self.config))?;
-        let shared = Arc::new(Shared::open(&settings::budget(self.config, log.partitions().get()))?);
+        let shared = Arc::new(settings::shared(self.config, log.partitions().get())?);
         Ok(Ground { log, shared, rows })
     }
 

@@ -1,11 +1,13 @@
 //! The configuration, cut into what each part needs.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Error;
 use crate::config::{Config, LogFormat, LogKind};
 use crate::core::Millis;
+use crate::seal::{self, Kek, Keks};
 use crate::topics::{Limit, PerInput, embedded, kafka};
 use crate::{api, store, stream, telemetry};
 
@@ -56,13 +58,33 @@ pub fn rows_bytes(config: &Config) -> usize {
     (config.engine.memory_split().batches / config.engine.workers.max(1) / 2).max(1 << 20)
 }
 
+/// The keys that everything on disk is sealed under, if it is.
+pub fn keks(config: &Config) -> Result<Option<Arc<Keks>>, Error> {
+    let Some(file) = &config.seal.key_file else { return Ok(None) };
+    let named = |setting: &str, error: seal::Error| Error::Configuration(format!("{setting}: {error}"));
+    let current = Kek::from_file(file).map_err(|error| named("seal.key_file", error))?;
+    let older = config.seal.older_key_files.iter().map(|file| Kek::from_file(Path::new(file)));
+    let older = older.collect::<Result<Vec<_>, _>>().map_err(|error| named("seal.older_key_files", error))?;
+    Ok(Some(Arc::new(Keks::new(current, older))))
+}
+
+/// What the states of all partitions share.
+pub fn shared(config: &Config, partitions: u32) -> Result<store::Shared, Error> {
+    let shared = store::Shared::open(&budget(config, partitions))?;
+    Ok(match keks(config)? {
+        Some(keks) => shared.sealed(keks),
+        None => shared,
+    })
+}
+
 /// How the embedded log is opened.
-pub fn embedded(config: &Config) -> embedded::Settings {
+pub fn embedded(config: &Config) -> Result<embedded::Settings, Error> {
     let partitions = NonZeroU32::new(config.topics.partitions).unwrap_or(NonZeroU32::MIN);
     let topics =
         PerInput { touchpoints: config.topics.touchpoints.clone(), conversions: config.topics.conversions.clone() };
     let memory_bytes = config.engine.memory_split().log;
-    embedded::Settings { topics, memory_bytes, ..embedded::Settings::new(partitions) }
+    let seal = keks(config)?;
+    Ok(embedded::Settings { topics, memory_bytes, seal, ..embedded::Settings::new(partitions) })
 }
 
 /// Logs and traces.

@@ -60,7 +60,7 @@ fn embedded(config: &Config, beginning: bool, out: &mut impl Write) -> Result<()
         Err(access::Error::File { source, .. }) if is_gone(&source) => return Ok(()),
         other => return other.map_err(|error| Error::Failed(error.to_string())),
     }
-    let broker = Broker::open(&Place::Folder(settings::log_dir(config)), &settings::embedded(config))?;
+    let broker = Broker::open(&Place::Folder(settings::log_dir(config)), &settings::embedded(config)?)?;
     let rows = EmbeddedRows(broker);
     let mut next = rows.start(beginning);
     loop {

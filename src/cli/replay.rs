@@ -40,12 +40,14 @@ pub struct Args {
 
 /// Replays.
 pub fn run(args: &Args) -> Outcome {
-    let rules = match &args.config.file {
+    let (rules, sealed) = match &args.config.file {
         // Nothing else in the file bears on a replay, so nothing else of it is asked to hold.
         Some(file) => {
-            Config::load_unchecked(file)?.core_rules().map_err(|e| Failure::new(Exit::Configuration, e.to_string()))?
+            let config = Config::load_unchecked(file)?;
+            let rules = config.core_rules().map_err(|e| Failure::new(Exit::Configuration, e.to_string()))?;
+            (rules, config.seal.key_file.is_some())
         }
-        None => Rules::default(),
+        None => (Rules::default(), false),
     };
     let inputs = |names: &[OsString]| names.iter().map(|name| Input::from(name.as_os_str())).collect();
     let request = Request {
@@ -55,6 +57,7 @@ pub fn run(args: &Args) -> Outcome {
         output: args.output.clone(),
         dead_letters: args.dead_letters.clone(),
         memory_bytes: args.memory.as_usize(),
+        sealed,
     };
     let summary =
         replay::run(&request, &Progress::on_terminal()).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;

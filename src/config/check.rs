@@ -34,6 +34,7 @@ impl Config {
         self.check_topics(&mut problems);
         self.check_registry(&mut problems);
         self.check_engine(&mut problems);
+        self.check_seal(&mut problems);
         self.sidecar.check(&self.tls, &mut problems);
         self.tls.check(&mut problems);
         self.limits.check(&mut problems);
@@ -161,6 +162,13 @@ impl Config {
             ));
         }
         within("engine.batch_bytes", engine.batch_bytes.bytes(), 1 << 10, 1 << 30, problems);
+    }
+
+    fn check_seal(&self, problems: &mut Vec<Problem>) {
+        let seal = &self.seal;
+        if seal.key_file.is_none() && !seal.older_key_files.is_empty() {
+            problems.push(Problem::new("seal.key_file", "none, but there are older ones", "name the key in use"));
+        }
     }
 
     fn check_telemetry(&self, problems: &mut Vec<Problem>) {

@@ -22,7 +22,7 @@ pub mod units;
 pub use error::{Error, Problem};
 pub use sidecar::{Limits, Sidecar, Tls};
 pub use tree::{
-    Access, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules,
+    Access, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules, Seal,
     Telemetry, Topics,
 };
 

@@ -212,6 +212,25 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "seal",
+        about: "Encryption of everything on disk: see sealing.md.",
+        settings: &[
+            setting(
+                "seal.key_file",
+                "path",
+                "64 hexadecimal digits (`openssl rand -hex 32`): state, embedded log and temporary files are sealed under \
+                 this key. None: nothing is sealed. Decide before the first start: a folder that was filled otherwise is \
+                 refused.",
+            ),
+            setting(
+                "seal.older_key_files",
+                "list of paths",
+                "Keys that data may still be sealed under, while a rotation is under way; wait until \
+                 `tributary_seal_left_bytes` is 0 before you take one out.",
+            ),
+        ],
+    },
+    Section {
         name: "sidecar",
         about: "Queries, health and metrics over HTTP.",
         settings: &[

@@ -22,6 +22,7 @@ pub struct Config {
     pub rules: Rules,
     pub output: Output,
     pub engine: Engine,
+    pub seal: Seal,
     pub sidecar: Sidecar,
     pub tls: Tls,
     pub limits: Limits,
@@ -307,6 +308,16 @@ impl Engine {
         let total = self.memory.as_usize();
         Memory { store: total / 2, batches: total / 4, log: total / 4 }
     }
+}
+
+/// `[seal]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // see `settings`
+pub struct Seal {
+    pub key_file: Option<PathBuf>,
+    #[serde(deserialize_with = "comma_separated")]
+    pub older_key_files: Vec<String>,
 }
 
 /// `[access]`.

@@ -94,14 +94,14 @@ impl Reader {
     ///
     /// [`Error::NotFound`] where it is in none of the partitions and all are held here, else [`Error::Partly`].
     pub fn attributions(&self, conversion_id: &str) -> Result<Answer<Attributions>, Error> {
-        let conversion = ConversionKey::of(conversion_id);
         let mut all = Freshness::default();
         let mut held = 0;
         for (number, partition) in self.partitions.all() {
             held += 1;
             let view = partition.view();
-            for user in view.owners(conversion)? {
-                if let Some(value) = self.of_owner(&view, user, conversion_id)? {
+            let key = view.hasher().conversion(conversion_id);
+            for user in view.owners(key)? {
+                if let Some(value) = self.of_owner(&view, (user, key), conversion_id)? {
                     let mut freshness = Freshness::default();
                     freshness.add(number, &view)?;
                     return Ok(Answer { value, freshness });
@@ -113,8 +113,12 @@ impl Reader {
         if held < of { Err(Error::Partly { held, of }) } else { Err(Error::NotFound(all)) }
     }
 
-    fn of_owner(&self, view: &View<'_>, user: UserKey, conversion_id: &str) -> Result<Option<Attributions>, Error> {
-        let key = ConversionKey::of(conversion_id);
+    fn of_owner(
+        &self,
+        view: &View<'_>,
+        (user, key): (UserKey, ConversionKey),
+        conversion_id: &str,
+    ) -> Result<Option<Attributions>, Error> {
         let Some((occurred_at, bytes)) = view.conversion(user, key)? else {
             return Ok(None);
         };

@@ -8,7 +8,7 @@ use crate::codec::record;
 use crate::core::Millis;
 use crate::core::event::{Adjustment, Conversion, Touchpoint};
 use crate::core::journey::{Standing, settle, settle_adjustments, standing};
-use crate::store::{ConversionKey, Stored, UserKey, View};
+use crate::store::{Stored, View};
 
 /// Entries on a page, at most.
 pub const MAX_PAGE: usize = 1_000;
@@ -170,7 +170,7 @@ fn page_of(
     cursor: Cursor,
     limit: usize,
 ) -> Result<(Vec<Entry>, Option<Cursor>), Error> {
-    let user = UserKey::of(user_id);
+    let user = view.hasher().user(user_id);
     let skip = usize::try_from(cursor.skip).unwrap_or(usize::MAX);
     let want = limit.saturating_add(skip).saturating_add(1);
     let touchpoints = window(
@@ -258,7 +258,8 @@ fn add_conversions(view: &View<'_>, stored: &Stored, user_id: &str, entries: &mu
 
 fn conversion(view: &View<'_>, event: &Conversion<'_>, room: &mut Stored) -> Result<JourneyConversion, Error> {
     room.clear();
-    view.adjustments(UserKey::of(event.user_id), ConversionKey::of(event.event_id), room)?;
+    let hasher = view.hasher();
+    view.adjustments(hasher.user(event.user_id), hasher.conversion(event.event_id), room)?;
     let adjustments = settled_adjustments(room, event)?;
     let (status, value_micros, currency) = match standing(event, &adjustments) {
         Standing::Counts { value_micros, currency } => (Status::Counts, value_micros, currency),

@@ -8,7 +8,7 @@ use super::Reader;
 use crate::codec::record;
 use crate::core::event::{Adjustment, Conversion, DEFAULT_KIND, Touchpoint};
 use crate::core::{Millis, Rules};
-use crate::store::{Batch, Budget, Cell, ConversionKey, Partition, Partitions, Shared, Sum, UserKey};
+use crate::store::{Batch, Budget, Cell, Hasher, Partition, Partitions, Shared, Sum};
 use crate::topics::PerInput;
 
 /// Times of samples count from here.
@@ -74,7 +74,7 @@ impl Shop {
     pub(crate) fn touch(&self, touchpoint: &Touchpoint<'_>) {
         let mut bytes = Vec::new();
         record::encode_touchpoint(touchpoint, &mut bytes);
-        let user = UserKey::of(touchpoint.user_id);
+        let user = Hasher::Plain.user(touchpoint.user_id);
         self.write(
             self.partition(touchpoint.user_id),
             |applied| applied.touchpoints += 1,
@@ -101,7 +101,7 @@ impl Shop {
             self.partition(user),
             |applied| applied.conversions += 1,
             |batch| {
-                let (user, id) = (UserKey::of(user), ConversionKey::of(id));
+                let (user, id) = (Hasher::Plain.user(user), Hasher::Plain.conversion(id));
                 batch.put_conversion(user, id, conversion.occurred_at, &bytes, None);
             },
         );
@@ -124,7 +124,7 @@ impl Shop {
             self.partition(user),
             |applied| applied.conversions += 1,
             |batch| {
-                let (user, of) = (UserKey::of(user), ConversionKey::of(adjusts));
+                let (user, of) = (Hasher::Plain.user(user), Hasher::Plain.conversion(adjusts));
                 batch.put_adjustment(user, of, id, adjustment.occurred_at, &bytes);
             },
         );

@@ -4,14 +4,14 @@
 //! stored form of `codec::record`. Their order in a bucket means nothing: a journey is a set.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::codec::record;
 use crate::core::event::ConversionEvent;
 use crate::core::{Millis, Touchpoint};
+use crate::seal;
 
 use super::Error;
 use super::user::Events;
@@ -23,15 +23,20 @@ const ADJUSTMENT: u8 = 2;
 
 /// The folder of temporary files. They have no name in it.
 #[derive(Clone, Debug)]
-pub(super) struct Folder(pub(super) PathBuf);
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    /// Whether they are sealed.
+    pub(super) sealed: bool,
+}
 
 impl Folder {
-    pub(super) fn file(&self) -> Result<File, Error> {
-        tempfile::tempfile_in(&self.0).map_err(|e| self.error(e))
+    pub(super) fn file(&self) -> Result<seal::Writer, Error> {
+        let file = tempfile::tempfile_in(&self.path).and_then(|file| seal::Writer::new(file, self.sealed));
+        file.map_err(|e| self.error(e))
     }
 
     pub(super) fn error(&self, source: io::Error) -> Error {
-        Error::Temporary { folder: super::input::visible(&self.0.to_string_lossy()), source }
+        Error::Temporary { folder: super::input::visible(&self.path.to_string_lossy()), source }
     }
 }
 
@@ -48,8 +53,7 @@ pub(super) struct Buckets {
 #[derive(Default)]
 pub(super) struct Bucket {
     memory: Vec<Vec<u8>>,
-    file: Option<File>,
-    file_bytes: u64,
+    file: Option<seal::Writer>,
 }
 
 impl Buckets {
@@ -150,14 +154,16 @@ impl Bucket {
             Some(file) => file,
             none => none.insert(folder.file()?),
         };
-        file.write_all(records).map_err(|e| folder.error(e))?;
-        self.file_bytes += records.len() as u64;
-        Ok(())
+        file.write_all(records).map_err(|e| folder.error(e))
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.file.as_ref().map_or(0, seal::Writer::written)
     }
 
     /// Its records' size in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.file_bytes + self.memory.iter().map(|chunk| chunk.len() as u64).sum::<u64>()
+        self.file_bytes() + self.memory.iter().map(|chunk| chunk.len() as u64).sum::<u64>()
     }
 
     /// Its records by 2^`bits` smaller buckets, without holding more than `limit` bytes of them that lie in a file.
@@ -171,10 +177,9 @@ impl Bucket {
                 again(hash, at, kind, record)?;
             }
         }
-        if let Some(mut file) = self.file {
-            file.seek(SeekFrom::Start(0)).map_err(|e| folder.error(e))?;
-            let mut reader = BufReader::with_capacity(64 << 10, file);
-            let (mut left, mut record) = (self.file_bytes, Vec::new());
+        if let Some(file) = self.file {
+            let (mut left, mut record) = (file.written(), Vec::new());
+            let mut reader = BufReader::with_capacity(64 << 10, file.into_reader().map_err(|e| folder.error(e))?);
             while left > 0 {
                 let (hash, at, kind, length) = read_frame(&mut reader).map_err(|e| folder.error(e))?;
                 record.clear();
@@ -190,10 +195,10 @@ impl Bucket {
 
     /// All its records in memory.
     pub(super) fn load(mut self, folder: &Folder) -> Result<Records, Error> {
-        if let Some(mut file) = self.file.take() {
-            let mut chunk = Vec::with_capacity(usize::try_from(self.file_bytes).unwrap_or_default());
-            file.seek(SeekFrom::Start(0)).map_err(|e| folder.error(e))?;
-            file.read_to_end(&mut chunk).map_err(|e| folder.error(e))?;
+        if let Some(file) = self.file.take() {
+            let mut chunk = Vec::with_capacity(usize::try_from(file.written()).unwrap_or_default());
+            let read = file.into_reader().and_then(|mut file| file.read_to_end(&mut chunk));
+            read.map_err(|e| folder.error(e))?;
             self.memory.push(chunk);
         }
         Ok(Records(self.memory))
@@ -300,7 +305,7 @@ mod tests {
     /// Users whose hashes are the same, with too little memory for one record, through a split.
     #[test]
     fn users_are_told_apart_by_more_than_their_hash() {
-        let folder = Folder(std::env::temp_dir());
+        let folder = Folder { path: std::env::temp_dir(), sealed: true };
         let sent = [touchpoint("a", "u1"), touchpoint("b", "u2"), touchpoint("c", "u1"), touchpoint("d", "u3")];
         let buckets = Buckets::new(2, 0, &folder);
         let mut writer = buckets.writer(0);
@@ -309,7 +314,7 @@ mod tests {
             writer.add(hash, t.occurred_at, TOUCHPOINT, |out| record::encode_touchpoint(t, out)).unwrap();
         }
         writer.finish();
-        let sizes: Vec<_> = buckets.buckets.iter().map(|b| b.lock().unwrap().file_bytes > 0).collect();
+        let sizes: Vec<_> = buckets.buckets.iter().map(|b| b.lock().unwrap().file_bytes() > 0).collect();
         assert_eq!(sizes, [true, false, false, true]);
         let mut found = Vec::new();
         for bucket in buckets.into_buckets() {

@@ -1,6 +1,6 @@
 //! Batch replay: event files in, attribution rows out, in one pass over the core.
 //!
-//! It shares only `core` and `codec` with the stream, so that it is a true oracle of it: what the stream has settled on
+//! It shares only `core` and `codec` (and `seal`, for temporary files) with the stream, so that it is a true oracle of it: what the stream has settled on
 //! after any order of arrival must equal, byte for byte, what this pass makes of the same events.
 //!
 //! ```text
@@ -9,7 +9,8 @@
 //! ```
 //!
 //! **Memory** is bounded by [`Request::memory_bytes`] whatever the size of the files: buckets and runs that outgrow it go
-//! to temporary files, which have no name and are gone however the process ends. What must fit beside it is one line of
+//! to temporary files, which have no name and are gone however the process ends (what stays of them on the disk can be
+//! sealed: [`Request::sealed`]). What must fit beside it is one line of
 //! the input a thread (1 MiB), the journey of one user with the bucket that holds it, and the rows of one conversion.
 //!
 //! **Architecture invariant:** nothing here knows a broker, a store, the configuration file or the wall clock; a record's
@@ -57,6 +58,8 @@ pub struct Request {
     pub dead_letters: Option<PathBuf>,
     /// Memory to work in, in bytes.
     pub memory_bytes: usize,
+    /// Whether temporary files are sealed, under keys that nobody keeps.
+    pub sealed: bool,
 }
 
 /// What a replay met and made.

@@ -101,7 +101,7 @@ impl Plan {
             held_bytes: memory / 6 / threads,
             bucket_bytes,
             run_bytes: memory / 4 / threads,
-            folder: Folder(folder),
+            folder: Folder { path: folder, sealed: request.sealed },
         }
     }
 }

@@ -6,12 +6,12 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
 use crate::codec::json;
 use crate::core::Row;
+use crate::seal;
 
 use super::bucket::Folder;
 use super::{Error, order};
@@ -30,8 +30,7 @@ pub(super) struct Runs {
 }
 
 struct Run {
-    file: File,
-    bytes: u64,
+    file: seal::Writer,
     /// Entries dropped while it was made, for a lesser user's entry.
     dropped: u64,
 }
@@ -165,18 +164,17 @@ impl Runs {
         Ok(())
     }
 
-    fn write(&self, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<u64>) -> Result<Run, Error> {
+    fn write(&self, fill: impl FnOnce(&mut BufWriter<seal::Writer>) -> io::Result<u64>) -> Result<Run, Error> {
         let mut out = BufWriter::with_capacity(BUFFER, self.folder.file()?);
         let dropped = fill(&mut out).map_err(|e| self.folder.error(e))?;
-        let mut file = out.into_inner().map_err(|e| self.folder.error(e.into_error()))?;
-        let bytes = file.stream_position().map_err(|e| self.folder.error(e))?;
-        Ok(Run { file, bytes, dropped })
+        let file = out.into_inner().map_err(|e| self.folder.error(e.into_error()))?;
+        Ok(Run { file, dropped })
     }
 
     /// The bytes that lie in files.
     pub(super) fn bytes(&self) -> u64 {
         let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
-        levels.iter().flatten().map(|run| run.bytes).sum()
+        levels.iter().flatten().map(|run| run.file.written()).sum()
     }
 
     /// Merges all runs, with those that stayed in memory, into `out`. Returns (rows written, entries dropped for a lesser
@@ -255,13 +253,13 @@ impl Cursor {
 /// A run that is read entry by entry.
 enum Source {
     Memory(Sorted),
-    File { reader: BufReader<File>, left: u64 },
+    File { reader: BufReader<seal::Reader>, left: u64 },
 }
 
 impl Source {
-    fn open(mut run: Run) -> io::Result<Self> {
-        run.file.seek(SeekFrom::Start(0))?;
-        Ok(Self::File { reader: BufReader::with_capacity(BUFFER, run.file), left: run.bytes })
+    fn open(run: Run) -> io::Result<Self> {
+        let left = run.file.written();
+        Ok(Self::File { reader: BufReader::with_capacity(BUFFER, run.file.into_reader()?), left })
     }
 
     /// Goes to the next entry; false when there is none. Its rows must be copied or skipped before the one after it.

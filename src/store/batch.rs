@@ -2,9 +2,10 @@
 
 use rocksdb::WriteBatch;
 
-use super::keys::{self, ConversionKey, Key, UserKey};
+use super::keys::{self, ConversionKey, Hasher, Key, UserKey};
 use super::rollups::{Cell, Deltas, Sum};
 use crate::core::Millis;
+use crate::seal::{self, Keyring, OVERHEAD};
 
 /// Writes that become visible and durable together, or not at all. Of several writes of one key the last counts.
 #[derive(Debug, Default)]
@@ -12,6 +13,7 @@ pub struct Batch {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     pub(super) deltas: Deltas,
+    pub(super) hasher: Hasher,
 }
 
 /// One write: where its key and value lie in the arena. `head` is the start of the key as a number, which settles most
@@ -26,9 +28,14 @@ struct Entry {
 }
 
 impl Batch {
-    /// An empty batch.
+    /// An empty batch for a state that is not sealed.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty batch for the state of this hasher ([`super::Partition::hasher`]).
+    pub fn of(hasher: &Hasher) -> Self {
+        Self { hasher: hasher.clone(), ..Self::default() }
     }
 
     /// Empties the batch; its memory stays for the next one.
@@ -55,7 +62,7 @@ impl Batch {
 
     /// A touchpoint: lands on itself when it is the same record as one that is there, beside it otherwise.
     pub fn put_touchpoint(&mut self, user: UserKey, occurred_at: Millis, record: &[u8]) {
-        self.put(Key::touchpoint(user, occurred_at, record).bytes(), &[record]);
+        self.put(Key::touchpoint(&self.hasher, user, occurred_at, record).bytes(), &[record]);
     }
 
     /// A conversion and its index entry, in place of the one with the same user and id. `moved_from` is the `occurred_at`
@@ -84,7 +91,7 @@ impl Batch {
         occurred_at: Millis,
         record: &[u8],
     ) {
-        let key = Key::adjustment(user, conversion, adjustment_id);
+        let key = Key::adjustment(&self.hasher, user, conversion, adjustment_id);
         self.put(key.bytes(), &[&keys::time(occurred_at), record]);
     }
 
@@ -121,28 +128,35 @@ impl Batch {
         self.entries.push(Entry { head: head(key), start, value_length, key_length, delete });
     }
 
-    /// The batch as RocksDB takes it: sorted by key, of several writes of one key only the last.
-    pub(super) fn sorted(&mut self) -> WriteBatch {
+    /// The batch as RocksDB takes it: sorted by key, of several writes of one key only the last, values sealed where there
+    /// are keys.
+    pub(super) fn sorted(&mut self, keyring: Option<&Keyring>) -> Result<WriteBatch, seal::Error> {
         let bytes = &self.bytes;
         // A later write starts later in the arena, so that `start` keeps the order of writes of one key.
         self.entries.sort_unstable_by(|a, b| {
             a.head.cmp(&b.head).then_with(|| a.key(bytes).cmp(b.key(bytes))).then(a.start.cmp(&b.start))
         });
         // Header, then for each entry a tag and at most two lengths beside its bytes.
-        let mut batch = WriteBatch::with_capacity_bytes(16 + bytes.len() + self.entries.len() * 8);
+        let beside = 8 + keyring.map_or(0, |_| OVERHEAD);
+        let mut batch = WriteBatch::with_capacity_bytes(16 + bytes.len() + self.entries.len() * beside);
+        let mut sealed = Vec::new();
         let mut entries = self.entries.iter().peekable();
         while let Some(entry) = entries.next() {
             let key = entry.key(bytes);
             if entries.peek().is_some_and(|next| next.head == entry.head && next.key(bytes) == key) {
                 continue;
             }
-            if entry.delete {
-                batch.delete(key);
-            } else {
-                batch.put(key, entry.value(bytes));
+            match keyring {
+                _ if entry.delete => batch.delete(key),
+                None => batch.put(key, entry.value(bytes)),
+                Some(keyring) => {
+                    sealed.clear();
+                    keyring.seal(key, entry.value(bytes), &mut sealed)?;
+                    batch.put(key, &sealed);
+                }
             }
         }
-        batch
+        Ok(batch)
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use rocksdb::ErrorKind;
 
-/// A failure of the store. All of them but [`Error::Locked`], [`Error::InUse`] and [`Error::Format`] leave the state of the
+use crate::seal;
+
+/// A failure of the store. All of them but [`Error::Locked`], [`Error::InUse`], [`Error::Format`] and [`Error::Sealed`] leave the state of the
 /// partition unknown: the process must end, and the next one replays from what is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -29,6 +31,14 @@ pub enum Error {
         found: String,
         /// The format that this version reads and writes.
         expected: u32,
+    },
+    /// The folder is sealed otherwise than this process is set to.
+    #[error("the state in {dir} {why}")]
+    Sealed {
+        /// The partition's folder.
+        dir: String,
+        /// What is wrong and what to do.
+        why: seal::Error,
     },
     /// The stored bytes are not what was written.
     #[error("the state in {dir} is corrupt: move the folder away, and a snapshot or the log restores it ({detail})")]
@@ -74,6 +84,16 @@ impl Error {
 
     pub(super) fn corrupt(dir: &Path, detail: impl Into<String>) -> Self {
         Self::Corrupt { dir: dir.display().to_string(), detail: detail.into() }
+    }
+
+    /// What sealing or opening a value answered.
+    pub(super) fn seal(dir: &Path, error: seal::Error) -> Self {
+        match error {
+            seal::Error::Storage(error) => Self::of(dir, &error),
+            seal::Error::Forged(what) => Self::corrupt(dir, format!("{what} was not sealed there")),
+            seal::Error::Unable(why) => Self::Io { dir: dir.display().to_string(), detail: why },
+            why => Self::Sealed { dir: dir.display().to_string(), why },
+        }
     }
 
     /// The meaning of what RocksDB answered. It hands over texts only, so they are told apart by their words.

@@ -3,6 +3,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `f` | the store's format |
+//! | `k` | keys of a sealed state, see `seal::Keyring` |
 //! | `m` | meta: opaque bytes of the stream |
 //! | `t`, user 16, occurred_at 6, hash of the record 8 | touchpoint record |
 //! | `c`, user 16, occurred_at 6, conversion 16 | conversion record |
@@ -10,12 +11,14 @@
 //! | `a`, user 16, conversion 16, adjustment 16 | occurred_at 6, adjustment record |
 //! | `r`, dimension 1, model 1, bucket 4, hash of the cell 8 | rollup cell |
 //!
-//! Users and ids stand in keys as hashes only. The first 17 bytes of `t`, `c`, `x` and `a` are the prefix that the filters
+//! Users and ids stand in keys as hashes only; in a sealed state as keyed ones ([`Hasher`]), and all values but those of `f`
+//! and `k` are sealed. The first 17 bytes of `t`, `c`, `x` and `a` are the prefix that the filters
 //! know; the other tables' keys are shorter than that and so out of the filters' domain.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::core::Millis;
+use crate::seal::Mac;
 
 /// Bytes of the prefix: table and user, or table and conversion.
 pub(super) const PREFIX: usize = 17;
@@ -24,6 +27,8 @@ pub(super) const PREFIX: usize = 17;
 pub(super) const FORMAT_KEY: &[u8] = b"f";
 /// Where the stream keeps its offsets.
 pub(super) const META_KEY: &[u8] = b"m";
+/// The keys of a sealed state.
+pub(super) const KEYS: &[u8] = b"k";
 
 pub(super) const TOUCHPOINTS: u8 = b't';
 pub(super) const CONVERSIONS: u8 = b'c';
@@ -35,32 +40,81 @@ pub(super) const ROLLUPS: u8 = b'r';
 pub(super) const TIME: usize = 6;
 const MAX_TIME: Millis = (1 << 48) - 1;
 
-/// A user as keys know it: 16 bytes of XXH3-128 of the user_id.
+/// The hash of what stands in keys. Every state has its own; what one has hashed means nothing to another.
+#[derive(Clone, Debug, Default)]
+pub enum Hasher {
+    /// XXH3: whoever guesses a user_id can tell whether it is there.
+    #[default]
+    Plain,
+    /// HMAC-SHA256 under a key of the state's own: nobody can who has no key.
+    Keyed(Mac),
+}
+
+impl Hasher {
+    /// The key of a user_id.
+    pub fn user(&self, user_id: &str) -> UserKey {
+        UserKey(self.wide(b"u", user_id.as_bytes()))
+    }
+
+    /// The key of a conversion's event_id.
+    pub fn conversion(&self, event_id: &str) -> ConversionKey {
+        ConversionKey(self.wide(b"c", event_id.as_bytes()))
+    }
+
+    fn adjustment(&self, event_id: &str) -> [u8; 16] {
+        self.wide(b"a", event_id.as_bytes())
+    }
+
+    fn touchpoint(&self, record: &[u8]) -> u64 {
+        self.narrow(b"t", record)
+    }
+
+    /// Whether both hash alike.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Plain, Self::Plain) => true,
+            (Self::Keyed(one), Self::Keyed(other)) => one.is(other),
+            _ => false,
+        }
+    }
+
+    /// Where a rollup cell lies among those of its bucket.
+    pub(super) fn cell(&self, label: &[u8]) -> u64 {
+        self.narrow(b"r", label)
+    }
+
+    /// In a keyed hash every kind has a domain of its own, so that a user_id that is also an order number shows nowhere.
+    fn wide(&self, domain: &[u8], text: &[u8]) -> [u8; 16] {
+        match self {
+            Self::Plain => xxh3_128(text).to_be_bytes(),
+            Self::Keyed(mac) => mac.hash(domain, text).first_chunk().copied().unwrap_or_default(),
+        }
+    }
+
+    fn narrow(&self, domain: &[u8], text: &[u8]) -> u64 {
+        match self {
+            Self::Plain => xxh3_64(text),
+            Self::Keyed(mac) => u64::from_be_bytes(mac.hash(domain, text).first_chunk().copied().unwrap_or_default()),
+        }
+    }
+}
+
+/// A user as keys know it: 16 bytes of a hash of the user_id, by [`Hasher::user`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey(pub(super) [u8; 16]);
 
 impl UserKey {
-    /// The key of a user_id.
-    pub fn of(user_id: &str) -> Self {
-        Self(xxh3_128(user_id.as_bytes()).to_be_bytes())
-    }
-
     /// Its bytes.
     pub fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
-/// A conversion as keys know it: 16 bytes of XXH3-128 of its event_id.
+/// A conversion as keys know it: 16 bytes of a hash of its event_id, by [`Hasher::conversion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversionKey(pub(super) [u8; 16]);
 
 impl ConversionKey {
-    /// The key of a conversion's event_id.
-    pub fn of(event_id: &str) -> Self {
-        Self(xxh3_128(event_id.as_bytes()).to_be_bytes())
-    }
-
     /// Its bytes.
     pub fn bytes(&self) -> &[u8; 16] {
         &self.0
@@ -101,8 +155,8 @@ impl Key {
         key
     }
 
-    pub(super) fn touchpoint(user: UserKey, occurred_at: Millis, record: &[u8]) -> Self {
-        Self::new(&[&[TOUCHPOINTS], &user.0, &time(occurred_at), &xxh3_64(record).to_be_bytes()])
+    pub(super) fn touchpoint(hasher: &Hasher, user: UserKey, occurred_at: Millis, record: &[u8]) -> Self {
+        Self::new(&[&[TOUCHPOINTS], &user.0, &time(occurred_at), &hasher.touchpoint(record).to_be_bytes()])
     }
 
     pub(super) fn conversion(user: UserKey, occurred_at: Millis, conversion: ConversionKey) -> Self {
@@ -118,9 +172,8 @@ impl Key {
         Self::new(&[&[INDEX], &conversion.0])
     }
 
-    pub(super) fn adjustment(user: UserKey, conversion: ConversionKey, adjustment_id: &str) -> Self {
-        let id = xxh3_128(adjustment_id.as_bytes()).to_be_bytes();
-        Self::new(&[&[ADJUSTMENTS], &user.0, &conversion.0, &id])
+    pub(super) fn adjustment(hasher: &Hasher, user: UserKey, conversion: ConversionKey, adjustment_id: &str) -> Self {
+        Self::new(&[&[ADJUSTMENTS], &user.0, &conversion.0, &hasher.adjustment(adjustment_id)])
     }
 
     /// The prefix of a conversion's adjustments.
@@ -156,13 +209,14 @@ mod tests {
 
     #[test]
     fn keys_have_their_lengths_and_fit() {
-        let (user, conversion) = (UserKey::of("u"), ConversionKey::of("c"));
+        let hasher = &Hasher::Plain;
+        let (user, conversion) = (hasher.user("u"), hasher.conversion("c"));
         for (key, length) in [
-            (Key::touchpoint(user, 1, b"record"), 31),
+            (Key::touchpoint(hasher, user, 1, b"record"), 31),
             (Key::conversion(user, 1, conversion), 39),
             (Key::index(conversion, user), 33),
             (Key::owners(conversion), PREFIX),
-            (Key::adjustment(user, conversion, "a"), 49),
+            (Key::adjustment(hasher, user, conversion, "a"), 49),
             (Key::adjustments(user, conversion), 33),
             (Key::moment(TOUCHPOINTS, user, 1), 23),
         ] {
@@ -173,7 +227,7 @@ mod tests {
     #[test]
     fn stored_hashes_never_change() {
         // These values are on disks: a change here loses every journey.
-        assert_eq!(u128::from_be_bytes(UserKey::of("user-1").0), xxh3_128(b"user-1"));
-        assert_eq!(UserKey::of("").0, 0x99aa_06d3_0147_98d8_6001_c324_468d_497f_u128.to_be_bytes());
+        assert_eq!(u128::from_be_bytes(Hasher::Plain.user("user-1").0), xxh3_128(b"user-1"));
+        assert_eq!(Hasher::Plain.user("").0, 0x99aa_06d3_0147_98d8_6001_c324_468d_497f_u128.to_be_bytes());
     }
 }

@@ -7,6 +7,7 @@
 //! | `rollups` | sums for reports: cells, their stored form, the cells that are often written |
 //! | `view` | reads over one snapshot |
 //! | `partition` | one open folder: write, flush, sizes |
+//! | `seal` | whether a folder is sealed, its values opened, sealing anew after a rotation |
 //! | `shared` | what all partitions of a process share: memory, file handles, threads |
 //! | `partitions` | which partitions this process has open |
 //!
@@ -22,6 +23,7 @@ mod keys;
 mod partition;
 mod partitions;
 mod rollups;
+mod seal;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ mod view;
 
 pub use batch::Batch;
 pub use error::Error;
-pub use keys::{ConversionKey, UserKey};
+pub use keys::{ConversionKey, Hasher, UserKey};
 pub use partition::{Partition, Sizes};
 pub use partitions::Partitions;
 pub use rollups::{BUCKET_MS, Cell, Dimension, Sum};

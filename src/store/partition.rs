@@ -3,35 +3,35 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rocksdb::{DB, FlushOptions, IteratorMode, ReadOptions, ReadTier, WriteOptions, properties};
+use rocksdb::{DB, FlushOptions, ReadOptions, ReadTier, WriteBatch, WriteOptions, properties};
 
 use super::Error;
 use super::batch::Batch;
-use super::keys;
+use super::keys::{self, Hasher};
 use super::rollups::{CellKey, Hot, Unreadable};
+use super::seal::Seal;
 use super::shared::{self, Shared};
 use super::view::View;
 use crate::core::Millis;
 
-/// The format of keys and of what this module itself stores.
-const FORMAT: u32 = 1;
 /// RocksDB's own number of levels.
 const LEVELS: usize = 7;
 
 /// The state of one partition, open.
 pub struct Partition {
-    db: DB,
-    dir: PathBuf,
+    pub(super) db: DB,
+    pub(super) dir: PathBuf,
+    pub(super) seal: Seal,
     unlogged: WriteOptions,
     writer: Mutex<Writer>,
 }
 
 /// What only the one who writes needs.
 #[derive(Default)]
-struct Writer {
+pub(super) struct Writer {
     hot: Hot,
     /// Whether something was written since the last flush was asked for.
-    dirty: bool,
+    pub(super) dirty: bool,
     /// When that was first seen by [`Partition::flush_if_older`].
     dirty_since: Option<Millis>,
 }
@@ -64,7 +64,8 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] while another handle has it open, [`Error::Format`] where the folder holds something else.
+    /// [`Error::Locked`] while another handle has it open, [`Error::Format`] where the folder holds something else,
+    /// [`Error::Sealed`] where it is sealed and should not be, or under other keys, or the other way round.
     pub fn open(shared: &Shared, dir: &Path) -> Result<Self, Error> {
         let failed = |e: &rocksdb::Error| Error::of(dir, e);
         if !shared.is_in_memory() {
@@ -73,9 +74,13 @@ impl Partition {
         }
         let options = shared.options(dir).map_err(|e| failed(&e))?;
         let db = DB::open(&options, dir).map_err(|e| failed(&e))?;
-        let partition = Self { db, dir: dir.into(), unlogged: shared::unlogged(), writer: Mutex::default() };
-        partition.check_format()?;
-        Ok(partition)
+        let seal = Seal::open(&db, dir, shared.keks())?;
+        Ok(Self { db, dir: dir.into(), seal, unlogged: shared::unlogged(), writer: Mutex::default() })
+    }
+
+    /// The hash of what stands in this state's keys.
+    pub fn hasher(&self) -> &Hasher {
+        &self.seal.hasher
     }
 
     /// Its folder.
@@ -86,7 +91,7 @@ impl Partition {
     /// The state as it is now; later writes do not show in it. Keep it for one batch or one query: what it sees cannot be
     /// compacted away.
     pub fn view(&self) -> View<'_> {
-        View::new(&self.db, &self.dir)
+        View::new(&self.db, &self.dir, &self.seal)
     }
 
     /// Writes the batch, all of it or nothing, and empties it. It is visible at once and durable after the next flush.
@@ -130,7 +135,8 @@ impl Partition {
     pub fn durable_meta(&self) -> Result<Option<Vec<u8>>, Error> {
         let mut options = ReadOptions::default();
         options.set_read_tier(ReadTier::Persisted);
-        self.db.get_opt(keys::META_KEY, &options).map_err(|e| self.failed(&e))
+        let meta = self.db.get_opt(keys::META_KEY, &options).map_err(|e| self.failed(&e))?;
+        meta.map(|meta| self.seal.open_value(&self.dir, keys::META_KEY, meta)).transpose()
     }
 
     /// Figures for metrics. A figure that RocksDB does not give is 0.
@@ -151,9 +157,17 @@ impl Partition {
     }
 
     fn merge_and_write(&self, hot: &mut Hot, batch: &mut Batch) -> Result<(), Error> {
+        if !batch.hasher.is(self.hasher()) {
+            // A bug: nothing of it would be found again.
+            return Err(Error::corrupt(&self.dir, "a batch that was hashed for another state"));
+        }
         let mut deltas = std::mem::take(&mut batch.deltas);
-        let load = |key: &CellKey| self.db.get(key).map_err(|e| Stopped::Failed(self.failed(&e)));
-        let merged = hot.merge(&mut deltas, load, |key, value| match value {
+        let load = |key: &CellKey| {
+            let value = self.db.get(key).map_err(|e| self.failed(&e))?;
+            value.map(|value| self.seal.open_value(&self.dir, key, value)).transpose()
+        };
+        let load = |key: &CellKey| load(key).map_err(Stopped::Failed);
+        let merged = hot.merge(self.hasher(), &mut deltas, load, |key, value| match value {
             [] => batch.delete(key),
             value => batch.put(key, &[value]),
         });
@@ -162,7 +176,13 @@ impl Partition {
             Stopped::Failed(error) => error,
             Stopped::Unreadable(key) => Error::corrupt(&self.dir, format!("no rollup cell under {key:02x?}")),
         })?;
-        self.db.write_opt(batch.sorted(), &self.unlogged).map_err(|e| self.failed(&e))
+        let sorted = batch.sorted(self.seal.keyring.as_ref()).map_err(|e| Error::seal(&self.dir, e))?;
+        self.put(sorted)
+    }
+
+    /// Writes without the rest of [`Self::write`]; under the lock of the writer only.
+    pub(super) fn put(&self, batch: WriteBatch) -> Result<(), Error> {
+        self.db.write_opt(batch, &self.unlogged).map_err(|e| self.failed(&e))
     }
 
     fn start_flush(&self, writer: &mut Writer, wait: bool) -> Result<(), Error> {
@@ -174,26 +194,8 @@ impl Partition {
         Ok(())
     }
 
-    /// The format is the first thing that is ever written, so every flushed state has it.
-    fn check_format(&self) -> Result<(), Error> {
-        let failed = |e: rocksdb::Error| self.failed(&e);
-        let refuse =
-            |found: String| Err(Error::Format { dir: self.dir.display().to_string(), found, expected: FORMAT });
-        match self.db.get(keys::FORMAT_KEY).map_err(failed)? {
-            Some(found) if found == FORMAT.to_string().as_bytes() => Ok(()),
-            Some(found) => refuse(format!("store format {}", String::from_utf8_lossy(&found))),
-            None if self.db.iterator(IteratorMode::Start).next().transpose().map_err(failed)?.is_some() => {
-                refuse("no store format".into())
-            }
-            None => {
-                let put = self.db.put_opt(keys::FORMAT_KEY, FORMAT.to_string(), &self.unlogged);
-                put.map_err(failed)
-            }
-        }
-    }
-
     /// A writer that panicked left at worst a stale cache behind, and its error ends the process.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(|poisoned| {
             let mut writer = PoisonError::into_inner(poisoned);
             writer.hot.forget();
@@ -201,7 +203,7 @@ impl Partition {
         })
     }
 
-    fn failed(&self, error: &rocksdb::Error) -> Error {
+    pub(super) fn failed(&self, error: &rocksdb::Error) -> Error {
         Error::of(&self.dir, error)
     }
 }

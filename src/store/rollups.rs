@@ -222,7 +222,8 @@ impl Hash for Seen<'_> {
     }
 }
 
-/// The number is a hash of the text already.
+/// The number is a hash of the text already. It is the plain one also where the key's is keyed: it stays in memory, and
+/// most of the time the cell is there.
 fn hash_place<H: Hasher>([_, dimension, model, a, b, c, d]: [u8; 7], number: u64, state: &mut H) {
     let place = u64::from_be_bytes([0, 0, dimension, model, a, b, c, d]);
     state.write_u64(number.wrapping_add(place));
@@ -294,14 +295,19 @@ impl Hot {
     /// [`Self::forget`].
     pub(super) fn merge<E: From<Unreadable>>(
         &mut self,
+        hasher: &keys::Hasher,
         deltas: &mut Deltas,
         mut load: impl FnMut(&CellKey) -> Result<Option<Vec<u8>>, E>,
         mut put: impl FnMut(&CellKey, &[u8]),
     ) -> Result<(), E> {
         for (label, sum) in deltas.sums.drain() {
+            let number = match hasher {
+                keys::Hasher::Plain => label.number,
+                keys::Hasher::Keyed(_) => hasher.cell(&label.text),
+            };
             let mut probe = 0;
             loop {
-                let key = key_of(label.bound, label.number.wrapping_add(probe));
+                let key = key_of(label.bound, number.wrapping_add(probe));
                 let value = self.value(&key, &mut load)?;
                 if let Some(merged) = merged(value, &label.text, sum).map_err(|()| Unreadable(key))? {
                     if merged != *value {
@@ -380,7 +386,12 @@ mod tests {
     /// Merges into a map, as the partition does into RocksDB.
     fn merge(hot: &mut Hot, stored: &mut BTreeMap<CellKey, Vec<u8>>, deltas: &mut Deltas) -> Result<(), Unreadable> {
         let mut writes = Vec::new();
-        hot.merge(deltas, |key| Ok(stored.get(key).cloned()), |key, value| writes.push((*key, value.to_vec())))?;
+        hot.merge(
+            &keys::Hasher::Plain,
+            deltas,
+            |key| Ok(stored.get(key).cloned()),
+            |key, value| writes.push((*key, value.to_vec())),
+        )?;
         for (key, value) in writes {
             if value.is_empty() {
                 stored.remove(&key)
@@ -459,6 +470,7 @@ mod tests {
                 deltas.add(&cell(Some(&format!("{round}-{n}")), false, None), sum(1));
             }
             hot.merge::<Unreadable>(
+                &keys::Hasher::Plain,
                 &mut deltas,
                 |_| {
                     Ok({

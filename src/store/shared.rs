@@ -7,8 +7,11 @@ use rocksdb::{
     WriteBufferManager, WriteOptions,
 };
 
+use std::sync::Arc;
+
 use super::Error;
 use super::keys;
+use crate::seal::Keks;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -75,6 +78,7 @@ pub struct Shared {
     unflushed: WriteBufferManager,
     budget: Budget,
     in_memory: bool,
+    seal: Option<Arc<Keks>>,
 }
 
 /// How much of the shared memory is in use, in bytes.
@@ -112,7 +116,18 @@ impl Shared {
         // No stall: one partition that cannot flush must not stop all the others.
         let unflushed =
             WriteBufferManager::new_write_buffer_manager_with_cache(budget.unflushed_bytes(), false, cache.clone());
-        Self { env, cache, unflushed, budget: budget.clone(), in_memory }
+        Self { env, cache, unflushed, budget: budget.clone(), in_memory, seal: None }
+    }
+
+    /// The same resources for partitions that are sealed under these keys.
+    #[must_use]
+    pub fn sealed(self, keks: Arc<Keks>) -> Self {
+        Self { seal: Some(keks), ..self }
+    }
+
+    /// The keys that partitions are sealed under, if they are.
+    pub(super) fn keks(&self) -> Option<&Keks> {
+        self.seal.as_deref()
     }
 
     /// What is in use now.
@@ -173,8 +188,10 @@ impl Shared {
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table.set_optimize_filters_for_memory(true);
         options.set_block_based_table_factory(&table);
-        options.set_compression_type(DBCompressionType::Lz4);
-        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        // What is sealed looks random.
+        let compress = |to| if self.seal.is_some() { DBCompressionType::None } else { to };
+        options.set_compression_type(compress(DBCompressionType::Lz4));
+        options.set_bottommost_compression_type(compress(DBCompressionType::Zstd));
         let size = self.budget.memtable_bytes() as u64;
         options.set_target_file_size_base(size.max(16 * MIB as u64));
         options.set_max_bytes_for_level_base(4 * size);

@@ -6,8 +6,9 @@ use std::path::Path;
 use rocksdb::{DB, DBRawIterator, ReadOptions, Snapshot};
 
 use super::Error;
-use super::keys::{self, ConversionKey, Key, TIME, UserKey};
+use super::keys::{self, ConversionKey, Hasher, Key, TIME, UserKey};
 use super::rollups::{self, Cell, Dimension, Sum};
+use super::seal::Seal;
 use crate::core::{Millis, Model};
 
 /// Records read from the store, one after the other in one arena that is kept from read to read.
@@ -77,11 +78,17 @@ pub struct View<'p> {
     snapshot: Snapshot<'p>,
     db: &'p DB,
     dir: &'p Path,
+    seal: &'p Seal,
 }
 
 impl<'p> View<'p> {
-    pub(super) fn new(db: &'p DB, dir: &'p Path) -> Self {
-        Self { scan: Slot::new(None), snapshot: db.snapshot(), db, dir }
+    pub(super) fn new(db: &'p DB, dir: &'p Path, seal: &'p Seal) -> Self {
+        Self { scan: Slot::new(None), snapshot: db.snapshot(), db, dir, seal }
+    }
+
+    /// The hash of what stands in this state's keys.
+    pub fn hasher(&self) -> &'p Hasher {
+        &self.seal.hasher
     }
 
     /// Adds the user's touchpoints from `from` to `to`, both ends in, to `into`: by time, conflicting duplicates and one
@@ -170,10 +177,10 @@ impl<'p> View<'p> {
         if start >= end {
             return Ok(());
         }
-        let mut iter = self.range(&start, &end, true);
+        let (mut iter, mut room) = (self.range(&start, &end, true), Vec::new());
         iter.seek(start);
         while let Some((key, value)) = iter.item() {
-            let cell = rollups::read(key, value, model, dimension);
+            let cell = rollups::read(key, self.opened(key, value, &mut room)?, model, dimension);
             let (cell, sum) = cell.ok_or_else(|| self.corrupt("a rollup cell that cannot be read"))?;
             each(&cell, sum);
             iter.next();
@@ -200,14 +207,14 @@ impl<'p> View<'p> {
                 }
             }
         }
-        let mut last = None;
+        let (mut last, mut room) = (None, Vec::new());
         for _ in 0..limit {
             let Some((key, record)) = iter.item() else {
                 last = None;
                 break;
             };
             let place = place(key).ok_or_else(|| self.corrupt("a conversion's key that cannot be read"))?;
-            each(place, record);
+            each(place, self.opened(key, record, &mut room)?);
             last = Some(place);
             iter.next();
         }
@@ -230,13 +237,14 @@ impl<'p> View<'p> {
         let prefix = start.bytes().get(..keys::PREFIX).unwrap_or_default();
         let mut iter = self.scanner();
         iter.seek(start.bytes());
-        let mut left = limit;
+        let (mut left, mut room) = (limit, Vec::new());
         while let Some((key, record)) = iter.item() {
             if !key.starts_with(prefix) || left == 0 {
                 return Ok(key.starts_with(prefix));
             }
             let occurred_at = key.get(keys::PREFIX..keys::PREFIX + TIME).and_then(keys::time_of);
-            into.push(occurred_at.ok_or_else(|| self.corrupt("a key without its time"))?, record);
+            let occurred_at = occurred_at.ok_or_else(|| self.corrupt("a key without its time"))?;
+            into.push(occurred_at, self.opened(key, record, &mut room)?);
             left -= 1;
             iter.next();
         }
@@ -252,13 +260,14 @@ impl<'p> View<'p> {
         end: &[u8],
         mut each: impl FnMut(&[u8], &[u8]) -> Option<()>,
     ) -> Result<(), Error> {
-        let mut iter = self.scan.take().unwrap_or_else(|| self.scanner());
+        let (mut iter, mut room) = (self.scan.take().unwrap_or_else(|| self.scanner()), Vec::new());
         iter.seek(start);
         while let Some((key, value)) = iter.item() {
             if key.get(..end.len()).is_none_or(|head| head > end) {
                 break;
             }
-            each(key, value).ok_or_else(|| self.corrupt("an entry that cannot be read"))?;
+            each(key, self.opened(key, value, &mut room)?)
+                .ok_or_else(|| self.corrupt("an entry that cannot be read"))?;
             iter.next();
         }
         let status = iter.status();
@@ -285,7 +294,13 @@ impl<'p> View<'p> {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.snapshot.get(key).map_err(|e| self.failed(&e))
+        let value = self.snapshot.get(key).map_err(|e| self.failed(&e))?;
+        value.map(|value| self.seal.open_value(self.dir, key, value)).transpose()
+    }
+
+    /// A value as it was before it was sealed; `room` is for one that is.
+    fn opened<'v>(&self, key: &[u8], value: &'v [u8], room: &'v mut Vec<u8>) -> Result<&'v [u8], Error> {
+        self.seal.open_into(self.dir, key, value, room)
     }
 
     fn corrupt(&self, detail: &str) -> Error {

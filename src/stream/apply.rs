@@ -196,7 +196,8 @@ impl<'a> Work<'_, 'a, '_, '_> {
         for (occurred_at, bytes) in found.iter() {
             let oldest = late.partition_point(|t| *t < occurred_at.saturating_sub(lookback));
             if late.get(oldest).is_some_and(|t| *t <= occurred_at) {
-                let key = ConversionKey::of(record::decode_conversion(occurred_at, bytes)?.event_id);
+                let event_id = record::decode_conversion(occurred_at, bytes)?.event_id;
+                let key = self.context.view.hasher().conversion(event_id);
                 loaded.entry(key).or_default().conversion = Some((occurred_at, bytes.to_vec()));
             }
         }

@@ -58,22 +58,23 @@ fn ceil_seconds(at: Millis) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Hasher;
 
     #[test]
     fn a_conversion_at_or_after_the_touchpoint_is_always_seen() {
         let mut filter = LateFilter::new(0);
-        let user = UserKey::of("u1");
+        let user = Hasher::Plain.user("u1");
         filter.add(user, 1_700_000_000_001);
         assert!(filter.may_be_late(user, 1_700_000_000_001));
         assert!(filter.may_be_late(user, 1_600_000_000_000));
         assert!(!filter.may_be_late(user, 1_700_000_002_000));
-        assert!(!filter.may_be_late(UserKey::of("u2"), 1_600_000_000_000));
+        assert!(!filter.may_be_late(Hasher::Plain.user("u2"), 1_600_000_000_000));
     }
 
     #[test]
     fn an_opened_state_starts_from_its_latest_conversion() {
         let filter = LateFilter::new(1_700_000_000_000);
-        assert!(filter.may_be_late(UserKey::of("anyone"), 1_699_999_999_999));
-        assert!(!filter.may_be_late(UserKey::of("anyone"), 1_700_000_001_000));
+        assert!(filter.may_be_late(Hasher::Plain.user("anyone"), 1_699_999_999_999));
+        assert!(!filter.may_be_late(Hasher::Plain.user("anyone"), 1_700_000_001_000));
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::codec::record;
 use crate::core::{Adjustment, Conversion, ConversionEvent, Millis, Touchpoint};
-use crate::store::{ConversionKey, UserKey};
+use crate::store::{ConversionKey, Hasher, UserKey};
 
 /// One touchpoint of the batch.
 #[derive(Clone, Debug)]
@@ -36,9 +36,15 @@ pub struct Overlay {
     arena: Vec<u8>,
     touchpoints: Vec<StagedTouchpoint>,
     conversions: Vec<StagedConversion>,
+    hasher: Hasher,
 }
 
 impl Overlay {
+    /// An empty batch for the state of this hasher.
+    pub fn of(hasher: &Hasher) -> Self {
+        Self { hasher: hasher.clone(), ..Self::default() }
+    }
+
     /// Forgets the batch and keeps the room.
     pub fn clear(&mut self) {
         self.arena.clear();
@@ -51,7 +57,7 @@ impl Overlay {
         let start = self.arena.len();
         record::encode_touchpoint(touchpoint, &mut self.arena);
         self.touchpoints.push(StagedTouchpoint {
-            user: UserKey::of(touchpoint.user_id),
+            user: self.hasher.user(touchpoint.user_id),
             occurred_at: touchpoint.occurred_at,
             bytes: start..self.arena.len(),
         });
@@ -71,8 +77,8 @@ impl Overlay {
             }
         };
         self.conversions.push(StagedConversion {
-            user: UserKey::of(event.user_id()),
-            conversion: ConversionKey::of(id),
+            user: self.hasher.user(event.user_id()),
+            conversion: self.hasher.conversion(id),
             occurred_at: event.occurred_at(),
             adjusts,
             bytes: start..self.arena.len(),

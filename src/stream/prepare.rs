@@ -15,7 +15,7 @@ use super::overlay::Overlay;
 use super::planted::{Bug, Planted};
 use super::rows::{RowFormat, Rows};
 use crate::core::{Fault, Millis, Rules, event};
-use crate::store::{self, Batch, View};
+use crate::store::{self, Batch, Hasher, View};
 use crate::topics::{Input, Offset, PerInput, Record, partitioner};
 
 /// The field that the fault of a record names which made our code panic.
@@ -106,6 +106,11 @@ pub enum Trouble {
 }
 
 impl Prepared {
+    /// Nothing prepared yet, for the state of this hasher.
+    pub fn of(hasher: &Hasher) -> Self {
+        Self { overlay: Overlay::of(hasher), batch: Batch::of(hasher), ..Self::default() }
+    }
+
     /// Forgets the batch and keeps the room.
     pub fn clear(&mut self) {
         self.overlay.clear();

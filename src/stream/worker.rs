@@ -22,6 +22,10 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long one turn may wait for the log to have something.
 const IDLE: Duration = Duration::from_millis(100);
+/// As [`IDLE`], while there is something to be sealed anew.
+const RESEALING: Duration = Duration::from_millis(5);
+/// Rows that one turn looks at for a partition that is to be sealed anew: two milliseconds, or three.
+const RESEAL: usize = 2_000;
 
 /// So many giants in a row may outlast their transaction.
 const OUTLASTED_AT_MOST: u32 = 3;
@@ -107,7 +111,8 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         while !stop() {
             let pace = self.pace();
             std::thread::sleep(pace);
-            let wait = if busy || !pace.is_zero() { Duration::ZERO } else { IDLE };
+            let idle = if self.owned.iter().any(|owned| owned.store().is_resealing()) { RESEALING } else { IDLE };
+            let wait = if busy || !pace.is_zero() { Duration::ZERO } else { idle };
             busy = self.turn(wait)?;
         }
         self.close()
@@ -398,7 +403,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         Ok(())
     }
 
-    /// Bounds the tail that would have to be read again, and tells how far there is to go.
+    /// Bounds the tail that would have to be read again, tells how far there is to go, and goes on with a rotation of keys.
     fn keep(&mut self) -> Result<(), Error> {
         let now = (self.parts.clock)();
         if now - self.lag_told_at >= TELL_LAG {
@@ -407,6 +412,9 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         }
         for owned in &self.owned {
             owned.flush_if_older(now, self.options.flush_interval, &mut self.observer)?;
+            if matches!(owned.phase, Phase::Live) && owned.store().is_resealing() {
+                owned.store().reseal(RESEAL)?;
+            }
         }
         Ok(())
     }

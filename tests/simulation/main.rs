@@ -16,6 +16,7 @@ mod log;
 mod plan;
 mod process;
 mod scenarios;
+mod sealing;
 mod situations;
 mod stage;
 mod trace;

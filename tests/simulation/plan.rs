@@ -14,6 +14,8 @@ pub const START: Millis = EPOCH + 120 * 86_400_000;
 
 /// Seeds in a thousand that begin with a backlog.
 const BACKLOGS: u64 = 8;
+/// Seeds in a thousand that are sealed.
+const SEALED: u64 = 250;
 
 /// Chances in a thousand, each for one call to the log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,6 +102,8 @@ pub struct Plan {
     pub avro_rows: bool,
     /// Whether records that make the engine panic may come; only a build with planted bugs has such.
     pub poison: bool,
+    /// Whether log and states are sealed; then processes that start may bring a new key.
+    pub sealed: bool,
     /// Whether input is trimmed; then nothing may lose its disk.
     pub trims: bool,
     /// The chances of faults.
@@ -152,6 +156,7 @@ impl Plan {
             avro: dice.weighted(&[(2, 0), (1, 500), (1, 1000)]),
             avro_rows: dice.chance(250),
             poison: cfg!(feature = "planted") && dice.chance(300),
+            sealed: Dice::new(seed, 5).chance(SEALED),
             trims,
             faults: faults(dice),
             weights: weights(dice, trims),

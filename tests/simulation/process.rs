@@ -12,6 +12,7 @@ use tributary::stream::{Engine, Options, Parts, Planted, Worker};
 
 use crate::log::SimLog;
 use crate::plan::Plan;
+use crate::sealing;
 use crate::situations::Situation;
 use crate::stage::{Scene, applied};
 use crate::watcher::{Death, Life, Watcher};
@@ -39,6 +40,10 @@ pub struct Process {
     /// How many disks it has lost.
     disks: u32,
     planted: Planted,
+    /// How many keys it has had; each start may bring another.
+    keys: u8,
+    /// The states of it that are to be sealed anew.
+    resealing: Vec<u32>,
     /// The states it has open.
     pub partitions: Arc<store::Partitions>,
     workers: Vec<Running>,
@@ -50,7 +55,18 @@ impl Process {
         let count = scene.borrow().plan.processes[number];
         let partitions = Arc::new(store::Partitions::new());
         let (scene, shared) = (Rc::clone(scene), shared.clone());
-        Self { number, count, scene, shared, disks: 0, planted, partitions, workers: Vec::new() }
+        Self {
+            number,
+            count,
+            scene,
+            shared,
+            disks: 0,
+            planted,
+            keys: 1,
+            resealing: Vec::new(),
+            partitions,
+            workers: Vec::new(),
+        }
     }
 
     /// Whether it runs.
@@ -71,6 +87,7 @@ impl Process {
     /// Starts it, with the disk that it has.
     pub fn start(&mut self) {
         self.partitions = Arc::new(store::Partitions::new());
+        let shared = Arc::new(self.bring_keys());
         for number in 0..self.count {
             let (plan, clock, broker, registry) = {
                 let mut stage = self.scene.borrow_mut();
@@ -85,13 +102,36 @@ impl Process {
             let (scene, who, partitions, shared_life) = of();
             let watcher = Watcher::new(scene, who, partitions, shared_life);
             let parts = Parts {
-                shared: Arc::new(self.shared.clone()),
+                shared: Arc::clone(&shared),
                 partitions: Arc::clone(&self.partitions),
                 clock: Arc::new(move || AtomicI64::load(&clock, Ordering::Relaxed)),
             };
             let worker = Worker::new(log, engine(&plan, registry, self.planted), self.options(&plan), parts, watcher);
             self.workers.push(Running { worker, life });
         }
+    }
+
+    /// The keys that its states are sealed under, now and then a new one among them.
+    fn bring_keys(&mut self) -> store::Shared {
+        let mut stage = self.scene.borrow_mut();
+        if stage.plan.sealed && stage.dice.chance(300) {
+            self.keys += 1;
+            stage.say((self.number, 0), format!("has key {}", self.keys));
+        }
+        match sealing::keks(&stage.plan, self.keys) {
+            Some(keks) => self.shared.clone().sealed(keks),
+            None => self.shared.clone(),
+        }
+    }
+
+    /// Notices when a state has been sealed anew.
+    fn watch_keys(&mut self) {
+        let (left, done): (Vec<_>, Vec<_>) =
+            self.partitions.all().into_iter().partition(|(_, open)| open.is_resealing());
+        if done.iter().any(|(number, _)| self.resealing.contains(number)) {
+            self.scene.borrow_mut().meet(Situation::Resealed);
+        }
+        self.resealing = left.into_iter().map(|(number, _)| number).collect();
     }
 
     fn options(&self, plan: &Plan) -> Options {
@@ -127,6 +167,7 @@ impl Process {
             }
         }
         self.scene.borrow_mut().never_ahead(&self.partitions);
+        self.watch_keys();
         let Some(Running { life, .. }) = self.workers.get(number) else {
             return Turned::Died;
         };

@@ -73,6 +73,7 @@ situations! {
     ReadAfterTrim: "a state that reads on in a trimmed log",
     HeldBack: "an input held back while the other is far behind",
     Compacted: "an output compacted on the way",
+    Resealed: "a state sealed anew under a new key",
     Panicked: "a record that panics, found among others",
     GiantPanicked: "a giant set aside because its rows panic",
     PanicReplayed: "a replay that skips a record that panicked",

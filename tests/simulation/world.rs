@@ -15,6 +15,7 @@ use crate::dice::Dice;
 use crate::events::Producers;
 use crate::plan::{Plan, START};
 use crate::process::{Process, Turned};
+use crate::sealing;
 use crate::situations::{Met, Situation};
 use crate::stage::{Scene, Stage, applied};
 
@@ -86,9 +87,11 @@ enum Act {
 
 impl World {
     fn new(plan: Plan, planted: Planted) -> Self {
+        sealing::begin(plan.seed);
         let settings = Settings {
             sync: false,
             cluster: Some("simulation".into()),
+            seal: sealing::keks(&plan, 1),
             ..Settings::new(plan.partitions.try_into().unwrap())
         };
         let place = Place::Memory(rocksdb::Env::mem_env().unwrap());
@@ -284,6 +287,9 @@ impl World {
         let forget_before: Millis = if self.dice.chance(500) { START } else { Millis::MAX };
         if self.broker.clean(Cleaning { records, forget_before }).unwrap() {
             self.scene.borrow_mut().meet(Situation::Compacted);
+        }
+        for (_, open) in self.processes.iter().flat_map(|process| process.partitions.all()) {
+            open.compact_resealed().unwrap();
         }
         if !self.plan.trims {
             return;

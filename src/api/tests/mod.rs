@@ -89,6 +89,11 @@ impl Bench {
     }
 
     pub(super) fn with(limits: Limits, embedded: bool) -> Self {
+        Self::built(limits, embedded, &[])
+    }
+
+    /// With pages of these origins let in.
+    pub(super) fn built(limits: Limits, embedded: bool, origins: &[&str]) -> Self {
         Self::over(limits, embedded, Arc::new(MemoryControl::default()))
     }
 
@@ -115,7 +120,7 @@ impl Bench {
             ingest,
             limits,
             trusted_proxies: 0,
-            cors_origins: vec!["https://dashboard.example".to_owned()],
+            cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
         });
         Self { shop, health, worker, log, admin, state }
     }

@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::core::Conversion;
-    use crate::store::{Batch, Budget, ConversionKey, Partition, Shared, UserKey};
+    use crate::store::{Batch, Budget, Hasher, Partition, Shared};
 
     fn conversion() -> Conversion<'static> {
         Conversion {
@@ -165,7 +165,7 @@ mod tests {
         let shared = Shared::in_memory(&Budget::default()).unwrap();
         let partition = Partition::open(&shared, std::path::Path::new("/p")).unwrap();
         let mut batch = Batch::default();
-        let user = UserKey::of("u");
+        let user = Hasher::Plain.user("u");
         let mut bytes = Vec::new();
         for t in [touchpoint("t1", 1_699_999_000_000), touchpoint("t2", 1_699_999_500_000)] {
             bytes.clear();
@@ -174,7 +174,7 @@ mod tests {
         }
         bytes.clear();
         record::encode_conversion(&conversion(), &mut bytes);
-        batch.put_conversion(user, ConversionKey::of("order-1"), conversion().occurred_at, &bytes, None);
+        batch.put_conversion(user, Hasher::Plain.conversion("order-1"), conversion().occurred_at, &bytes, None);
         partition.write(&mut batch).unwrap();
         partition
     }

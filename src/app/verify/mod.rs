@@ -14,7 +14,7 @@ use super::{Error, registry, settings};
 use crate::access::socket;
 use crate::config::{Config, LogKind};
 use crate::core::Rules;
-use crate::store::{Partition, Shared};
+use crate::store::Partition;
 use crate::stream::RowFormat;
 use crate::stream::meta::Meta;
 use crate::topics::embedded::{Broker, Place, Topic};
@@ -47,7 +47,7 @@ pub fn run(config: &Config, repair: bool, report: &mut Report<'_>) -> Result<Fou
     refuse_beside_an_instance(config)?;
     match config.log.kind {
         LogKind::Embedded => {
-            let broker = Broker::open(&Place::Folder(settings::log_dir(config)), &settings::embedded(config))?;
+            let broker = Broker::open(&Place::Folder(settings::log_dir(config)), &settings::embedded(config)?)?;
             let mut compacted = |partition, each: &mut dyn FnMut(&[u8], &[u8])| {
                 for record in broker.compacted(Topic::Attributions, partition)? {
                     if let (Some(key), Some(value)) = (&record.key, &record.value) {
@@ -75,7 +75,7 @@ struct States(Vec<Partition>);
 
 impl States {
     fn open(config: &Config, partitions: u32) -> Result<Self, Error> {
-        let shared = Shared::open(&settings::budget(config, partitions))?;
+        let shared = settings::shared(config, partitions)?;
         let open = |number| {
             let dir = settings::state_dir(config).join(format!("p-{number:05}"));
             if dir.exists() {

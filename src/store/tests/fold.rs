@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::{Millis, Model};
-use crate::store::{BUCKET_MS, Batch, Cell, ConversionKey, Dimension, Place, Stored, Sum, UserKey, View};
+use crate::store::{BUCKET_MS, Batch, Cell, ConversionKey, Dimension, Hasher, Place, Stored, Sum, UserKey, View};
 
 /// 2026-01-01T00:00:00Z.
 pub const START: Millis = 1_767_225_600_000;
@@ -36,11 +36,11 @@ pub struct Fold {
 }
 
 pub fn user(n: u64) -> UserKey {
-    UserKey::of(&format!("user-{n}"))
+    Hasher::Plain.user(&format!("user-{n}"))
 }
 
 pub fn conversion(n: u64) -> ConversionKey {
-    ConversionKey::of(&format!("order-{n}"))
+    Hasher::Plain.conversion(&format!("order-{n}"))
 }
 
 impl Fold {

@@ -4,3 +4,4 @@ mod bounds;
 mod fold;
 mod reads;
 mod recovery;
+mod sealed;

@@ -19,6 +19,8 @@ pub struct StoreSizes {
     pub stalled_partitions: u64,
     /// Open partitions.
     pub open_partitions: u64,
+    /// What a rotation of keys still has to seal anew, of states and log.
+    pub left_to_reseal_bytes: u64,
 }
 
 /// Series of the store.
@@ -30,6 +32,7 @@ pub struct Store {
     cache: IntGauge,
     stalled: IntGauge,
     open: IntGauge,
+    left_to_reseal: IntGauge,
     pub(in crate::telemetry) flushes: IntCounter,
 }
 
@@ -46,6 +49,10 @@ impl Store {
             cache: gauge("tributary_store_block_cache_bytes", "Memory in the shared block cache.")?,
             stalled: gauge("tributary_store_stalled_partitions", "Partitions whose writes are slowed or stopped.")?,
             open: gauge("tributary_store_open_partitions", "Partitions whose state is open.")?,
+            left_to_reseal: gauge(
+                "tributary_seal_left_bytes",
+                "What a rotation of keys still has to seal anew, estimated; at 0 the older key may go.",
+            )?,
             flushes: make::counter(
                 registry,
                 "tributary_store_flushes_total",
@@ -63,6 +70,7 @@ impl Store {
             (&self.cache, sizes.block_cache_bytes),
             (&self.stalled, sizes.stalled_partitions),
             (&self.open, sizes.open_partitions),
+            (&self.left_to_reseal, sizes.left_to_reseal_bytes),
         ];
         for (gauge, value) in pairs {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

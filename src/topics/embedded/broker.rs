@@ -17,6 +17,7 @@ use super::storage::Storage;
 use super::sync::Progress;
 use super::{Error, Member, NewRecord, OwnedRecord, Place, Settings, Topic};
 use crate::core::Millis;
+use crate::seal::Reseal;
 use crate::topics::{Bounds, LogIdentity, Offset, headers, partitioner};
 
 /// One embedded log, open. Everything that reads or writes it in this process shares it.
@@ -35,6 +36,8 @@ pub struct Broker {
     /// A sync ended.
     pub(super) synced: Condvar,
     pub(super) cleaner: Mutex<Cleaner>,
+    /// A rotation of keys that is not finished.
+    pub(super) reseal: Mutex<Option<Reseal>>,
 }
 
 struct Shown {
@@ -60,7 +63,7 @@ impl Broker {
     /// # Errors
     /// [`Error::InUse`], [`Error::Differs`] if it was made with other partitions or names, [`Error::Storage`].
     pub fn open(place: &Place, settings: &Settings) -> Result<Arc<Self>, Error> {
-        let storage = Storage::open(place, settings.memory_bytes)?;
+        let storage = Storage::open(place, settings)?;
         let identity = identify(&storage, settings)?;
         let slots = slots(settings.partitions);
         let mut extents = Vec::with_capacity(slots.len());
@@ -73,6 +76,10 @@ impl Broker {
             extents.push(extent);
         }
         let commits = commits(&storage, settings.partitions)?;
+        let reseal = match &storage.keyring {
+            None => None,
+            Some(keyring) => Reseal::resume(&storage.db, keyring).map_err(|error| storage.sealed(error))?,
+        };
         let shown = slots.into_iter().zip(&extents).map(|((topic, partition), extent)| Shown {
             topic,
             partition,
@@ -95,6 +102,7 @@ impl Broker {
             changed: Condvar::new(),
             synced: Condvar::new(),
             cleaner: Mutex::default(),
+            reseal: Mutex::new(reseal),
         }))
     }
 
@@ -138,7 +146,7 @@ impl Broker {
         let mut positions = Vec::with_capacity(records.len());
         for ((slot, row), record) in rows.iter().zip(records) {
             let end = ends.entry(slot).or_insert_with(|| state.end(slot));
-            batch.put(record_key(topic, record.partition, *end), row);
+            self.storage.put(&mut batch, &record_key(topic, record.partition, *end), row)?;
             positions.push((record.partition, *end));
             *end += 1;
         }
@@ -290,7 +298,8 @@ impl Broker {
         let mut moved = Vec::new();
         for (slot, end) in ends {
             if let (Some(shown), Some(extent)) = (self.shown.get(slot), state.extents.get(slot)) {
-                batch.put(bounds_key(shown.topic, shown.partition), Extent { end, ..*extent }.encode());
+                let key = bounds_key(shown.topic, shown.partition);
+                self.storage.put(&mut batch, &key, &Extent { end, ..*extent }.encode())?;
                 moved.push((slot, end));
             }
         }

@@ -142,7 +142,7 @@ impl Broker {
             let slot = self.slot(*topic, *partition)?;
             if let Some(extent) = state.extents.get_mut(slot) {
                 (extent.cleaned, extent.kept) = (*until, *kept);
-                batch.put(bounds_key(*topic, *partition), extent.encode());
+                self.storage.put(&mut batch, &bounds_key(*topic, *partition), &extent.encode())?;
             }
         }
         self.put(&mut state, batch)?;

@@ -97,7 +97,7 @@ impl Member {
         let (_, _, end) = transaction.ends.entry(slot).or_insert_with(|| (partition, topic, broker.lock().end(slot)));
         self.row.clear();
         Draft { timestamp: broker.newest(), key, value, headers }.encode(&mut self.row);
-        transaction.batch.put(record_key(topic, partition, *end), &self.row);
+        broker.storage.put(&mut transaction.batch, &record_key(topic, partition, *end), &self.row)?;
         *end += 1;
         if transaction.batch.size_in_bytes() >= CHUNK { self.spill() } else { Ok(()) }
     }
@@ -114,7 +114,7 @@ impl Member {
         for of_partition in offsets.iter() {
             self.fence(&state, of_partition.partition)?;
             let commit = Commit { next: of_partition.next, metadata: of_partition.metadata.clone() };
-            batch.put(committed_key(of_partition.partition), commit.encode());
+            self.broker.storage.put(&mut batch, &committed_key(of_partition.partition), &commit.encode())?;
             commits.push((of_partition.partition, commit));
         }
         self.broker.write(&mut state, batch, ends.iter().map(|(slot, (_, _, end))| (*slot, *end)))?;

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! Broker ── storage ── rows        what a row's key and value look like, and the RocksDB under it
+//!   ├─ resealing                   sealing everything anew after a rotation of keys
 //!   ├─ sync                        who waits for which fsync
 //!   ├─ group                       who owns which partition, and since when
 //!   ├─ retention, compaction       what may go, in bounded steps
@@ -19,6 +20,7 @@ mod compaction;
 mod group;
 mod member;
 mod opening;
+mod resealing;
 mod retention;
 mod rows;
 mod storage;
@@ -28,9 +30,11 @@ mod tests;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Input, Offset, Output, PerInput};
 use crate::core::Millis;
+use crate::seal::{self, Keks};
 
 pub use broker::Broker;
 pub use compaction::Cleaning;
@@ -138,13 +142,15 @@ pub struct Settings {
     pub cluster: Option<String>,
     /// What its write buffers and its block cache may take, in bytes; more than 56 MiB is not made use of.
     pub memory_bytes: usize,
+    /// The keys that everything in it is sealed under, if it is.
+    pub seal: Option<Arc<Keks>>,
 }
 
 impl Settings {
     /// The usual names, synced, with a random cluster id.
     pub fn new(partitions: NonZeroU32) -> Self {
         let topics = PerInput::from_fn(|input| input.name().to_owned());
-        Self { partitions, topics, sync: true, cluster: None, memory_bytes: 56 << 20 }
+        Self { partitions, topics, sync: true, cluster: None, memory_bytes: 56 << 20, seal: None }
     }
 }
 
@@ -195,6 +201,14 @@ pub enum Error {
         made: String,
         /// Its value now.
         asked: String,
+    },
+    /// The log is sealed otherwise than it is opened now.
+    #[error("the log in {place} {why}")]
+    Sealed {
+        /// Where the log lies.
+        place: String,
+        /// What is wrong and what to do.
+        why: seal::Error,
     },
     /// The caller asked for what cannot be; nothing was written.
     #[error("{0}")]

@@ -27,7 +27,7 @@ pub(super) fn identify(storage: &Storage, settings: &Settings) -> Result<LogIden
         };
         let json = serde_json::to_vec(&identity).map_err(|error| Error::Storage(error.to_string()))?;
         let mut batch = WriteBatch::default();
-        batch.put(IDENTITY, json);
+        storage.put(&mut batch, &IDENTITY, &json)?;
         storage.write(batch)?;
         if settings.sync {
             storage.sync()?;

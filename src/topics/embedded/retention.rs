@@ -38,7 +38,7 @@ impl Broker {
         }
         let trimmed = Extent { start, ..extent };
         let mut batch = WriteBatch::default();
-        batch.put(bounds_key(topic, partition), trimmed.encode());
+        self.storage.put(&mut batch, &bounds_key(topic, partition), &trimmed.encode())?;
         self.put(&mut state, batch)?;
         if let Some(extent) = state.extents.get_mut(slot) {
             *extent = trimmed;

@@ -6,6 +6,7 @@
 //! | 0, `I` | the log's identity, JSON |
 //! | 0, `B`, topic u8, partition u32 | bounds: start, end, cleaned, kept (i64 each) |
 //! | 0, `O`, partition u32 | committed offsets: one i64 for each input, then the metadata |
+//! | 0, `K`, … | keys of a sealed log, see `seal::Keyring`; then every other value is sealed |
 //!
 //! Numbers in values are little-endian. What lies at or beyond `end` does not exist yet.
 
@@ -15,6 +16,8 @@ use crate::topics::{Committed, Offset, PerInput};
 use super::Topic;
 
 pub(super) const IDENTITY: [u8; 2] = [0, b'I'];
+/// The beginning of the keys of key rows.
+pub(super) const KEYS: &[u8] = &[0, b'K'];
 
 const HAS_KEY: u8 = 1;
 const HAS_VALUE: u8 = 2;

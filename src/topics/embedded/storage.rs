@@ -8,9 +8,10 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
-use super::rows::{Row, offset_of, record_key};
-use super::{Error, Place, Topic};
+use super::rows::{IDENTITY, KEYS, Row, offset_of, record_key};
+use super::{Error, Place, Settings, Topic};
 use crate::core::Millis;
+use crate::seal::{self, Keks, Keyring, Layout};
 use crate::topics::Offset;
 
 /// Of these there may be three, and of the memory that is two parts of seven each; the cache has the last.
@@ -18,15 +19,18 @@ const WRITE_BUFFER: usize = 16 << 20;
 const BLOCK_CACHE: usize = 8 << 20;
 const WRITE_AHEAD_LOG: u64 = 64 << 20;
 
+const LAYOUT: Layout = Layout { keys: KEYS, clear: &[] };
+
 /// The rows.
 pub(super) struct Storage {
-    db: DB,
+    pub(super) db: DB,
     place: String,
+    pub(super) keyring: Option<Keyring>,
 }
 
 impl Storage {
-    pub(super) fn open(place: &Place, memory_bytes: usize) -> Result<Self, Error> {
-        let mut options = options(memory_bytes);
+    pub(super) fn open(place: &Place, settings: &Settings) -> Result<Self, Error> {
+        let mut options = options(settings.memory_bytes, settings.seal.is_some());
         let path = match place {
             Place::Folder(folder) => {
                 std::fs::create_dir_all(folder)
@@ -41,7 +45,29 @@ impl Storage {
         };
         let shown = path.display().to_string();
         let db = DB::open(&options, path).map_err(|error| refused(&shown, &error))?;
-        Ok(Self { db, place: shown })
+        let mut storage = Self { db, place: shown, keyring: None };
+        storage.unlock(settings.seal.as_deref())?;
+        Ok(storage)
+    }
+
+    /// Opens the keys, or makes them in a new log. They stand in the write-ahead log before anything that they seal, so
+    /// whatever is synced later is synced with them.
+    fn unlock(&mut self, keks: Option<&Keks>) -> Result<(), Error> {
+        let rows = LAYOUT.rows(&self.db).map_err(|error| self.sealed(error))?;
+        let new = self.db.get(IDENTITY).map_err(|error| self.failed("cannot be read", &error))?.is_none();
+        match (keks, Keyring::wanted(&rows).map_err(|error| self.sealed(error))?) {
+            (None, None) => {}
+            (None, Some(wanted)) => return Err(self.sealed(seal::Error::NoKey { wanted })),
+            (Some(_), None) if !new => return Err(self.sealed(seal::Error::NotSealed)),
+            (Some(keks), _) => {
+                let (keyring, writes) = Keyring::open(LAYOUT, &rows, keks).map_err(|error| self.sealed(error))?;
+                let mut batch = WriteBatch::default();
+                writes.iter().for_each(|(key, value)| batch.put(key, value));
+                self.write(batch)?;
+                self.keyring = Some(keyring);
+            }
+        }
+        Ok(())
     }
 
     /// Where it lies, for messages.
@@ -50,7 +76,29 @@ impl Storage {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.db.get(key).map_err(|error| self.failed("cannot be read", &error))
+        let value = self.db.get(key).map_err(|error| self.failed("cannot be read", &error))?;
+        let mut room = Vec::new();
+        value.map(|value| self.opened(key, &value, &mut room).map(<[u8]>::to_vec)).transpose()
+    }
+
+    /// A value as it was before it was sealed; `room` is for one that is.
+    fn opened<'v>(&self, key: &[u8], value: &'v [u8], room: &'v mut Vec<u8>) -> Result<&'v [u8], Error> {
+        let Some(keyring) = &self.keyring else { return Ok(value) };
+        room.clear();
+        keyring.open_value(key, value, room).map_err(|error| self.sealed(error))?;
+        Ok(room)
+    }
+
+    /// Adds a row to a batch.
+    pub(super) fn put(&self, batch: &mut WriteBatch, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let Some(keyring) = &self.keyring else {
+            batch.put(key, value);
+            return Ok(());
+        };
+        let mut sealed = Vec::with_capacity(value.len() + seal::OVERHEAD);
+        keyring.seal(key, value, &mut sealed).map_err(|error| self.sealed(error))?;
+        batch.put(key, &sealed);
+        Ok(())
     }
 
     /// Writes a batch at the end of the write-ahead log; it is durable after the next [`Self::sync`].
@@ -74,9 +122,10 @@ impl Storage {
     ) -> Result<(), Error> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(record_key(topic, partition, range.end));
-        let mut rows = self.db.raw_iterator_opt(options);
+        let (mut rows, mut room) = (self.db.raw_iterator_opt(options), Vec::new());
         rows.seek(record_key(topic, partition, range.start));
         while let Some((key, value)) = rows.item() {
+            let value = self.opened(key, value, &mut room)?;
             let (Some(offset), Some(row)) = (offset_of(key), Row::decode(value)) else {
                 return Err(self.corrupt(&format!("a row of {} partition {partition}", topic.name())));
             };
@@ -99,7 +148,7 @@ impl Storage {
         match self.db.iterator_opt(IteratorMode::From(&from, Direction::Reverse), options).next() {
             None => Ok(None),
             Some(Err(error)) => Err(self.failed("cannot be read", &error)),
-            Some(Ok((_, value))) => match Row::decode(&value) {
+            Some(Ok((key, value))) => match Row::decode(self.opened(&key, &value, &mut Vec::new())?) {
                 Some(row) => Ok(Some(row.timestamp)),
                 None => Err(self.corrupt(&format!("the last row of {} partition {partition}", topic.name()))),
             },
@@ -120,6 +169,15 @@ impl Storage {
         ))
     }
 
+    /// What sealing or opening answered.
+    pub(super) fn sealed(&self, error: seal::Error) -> Error {
+        match error {
+            seal::Error::Forged(what) => self.corrupt(&format!("{what}, not sealed there,")),
+            seal::Error::Storage(_) | seal::Error::Unable(_) => Error::Storage(format!("{} {error}", self.place)),
+            why => Error::Sealed { place: self.place.clone(), why },
+        }
+    }
+
     fn failed(&self, what: &str, error: &rocksdb::Error) -> Error {
         Error::Storage(format!("{} {what}: {error}", self.place))
     }
@@ -131,7 +189,7 @@ fn refused(place: &str, error: &rocksdb::Error) -> Error {
     if locked { Error::InUse(place.to_owned()) } else { Error::Storage(format!("cannot open {place}: {message}")) }
 }
 
-fn options(memory_bytes: usize) -> Options {
+fn options(memory_bytes: usize, sealed: bool) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE.min(memory_bytes / 7)));
     // Inside the bound too, however long the log gets; and small, for the log is read a stretch at a time.
@@ -147,7 +205,7 @@ fn options(memory_bytes: usize) -> Options {
     options.set_max_write_buffer_number(3);
     options.set_max_total_wal_size(WRITE_AHEAD_LOG);
     // What is young is read soon and rewritten soon: only deeper levels are worth compressing.
-    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_compression_type(if sealed { DBCompressionType::None } else { DBCompressionType::Lz4 }); // sealed looks random
     options.set_min_level_to_compress(2);
     options.set_level_compaction_dynamic_level_bytes(true);
     // Every file of level 0 holds a bit of each partition, so merging it rewrites all of level 1: not too often.

@@ -1,6 +1,7 @@
 //! The embedded log as its users see it, in memory and on disk.
 
 mod durability;
+mod sealed;
 mod topics;
 mod transactions;
 
