@@ -22,24 +22,29 @@ impl FromRequestParts<State> for Allowed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &State) -> Result<Self, Problem> {
-        let Some(who) = parts.extensions.get::<Identity>() else {
-            return Err(Problem::of(Code::Internal)); // a route without `identify` before it
-        };
-        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        match table::scope_of(parts.method.as_str(), path) {
-            Some(scope) if who.role.opens(scope) => Ok(Self(who.clone())),
-            Some(scope) => Err(forbidden(who, scope)),
-            None => {
-                tracing::error!(path, "the route is not in the table of routes: it is open to nobody");
+        match (scope_of(parts), parts.extensions.get::<Identity>()) {
+            (Some(scope), Some(who)) if who.role.opens(scope) => Ok(Self(who.clone())),
+            (Some(scope), Some(who)) => Err(forbidden(who, scope)),
+            _ => {
+                tracing::error!("the route is not in the table of routes: it is open to nobody");
                 Err(Problem::of(Code::Forbidden))
             }
         }
     }
 }
 
+/// What the table of routes asks for.
+fn scope_of(parts: &Parts) -> Option<Scope> {
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    table::scope_of(parts.method.as_str(), path)
+}
+
 /// Finds out who asks, and takes one from the bucket of the key; of bad keys, from the bucket of the address.
 pub(super) async fn identify(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
+    if scope_of(&parts).is_none() {
+        return next.run(Request::from_parts(parts, body)).await; // no such method, which needs no key to be told
+    }
     let from = limits::client(&parts, state.trusted_proxies);
     let throttle = &state.bounds().throttle;
     let who = match bearer(&parts).and_then(|token| state.keys.authenticate(token, from, now_ms())) {

@@ -117,7 +117,7 @@ async fn a_head_beyond_any_honest_one_is_refused() {
 
 #[tokio::test]
 async fn pages_of_other_origins_are_let_in_by_name_alone() {
-    let bench = Bench::built(Limits::default(), true, &["https://dashboard.example"]);
+    let bench = Bench::for_pages_of(&["https://dashboard.example"]);
     let ask = |method: &str, origin: &str| {
         let ask = request(method, "/v1/reports/channels", None).header("origin", origin);
         ask.header("access-control-request-method", "GET").body(Body::empty()).unwrap()

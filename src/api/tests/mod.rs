@@ -89,15 +89,19 @@ impl Bench {
     }
 
     pub(super) fn with(limits: Limits, embedded: bool) -> Self {
-        Self::built(limits, embedded, &[])
-    }
-
-    /// With pages of these origins let in.
-    pub(super) fn built(limits: Limits, embedded: bool, origins: &[&str]) -> Self {
         Self::over(limits, embedded, Arc::new(MemoryControl::default()))
     }
 
     pub(super) fn over(limits: Limits, embedded: bool, control: Arc<dyn ControlLog>) -> Self {
+        Self::built(limits, embedded, control, &[])
+    }
+
+    /// With pages of these origins let in.
+    pub(super) fn for_pages_of(origins: &[&str]) -> Self {
+        Self::built(Limits::default(), true, Arc::new(MemoryControl::default()), origins)
+    }
+
+    fn built(limits: Limits, embedded: bool, control: Arc<dyn ControlLog>, origins: &[&str]) -> Self {
         let shop = Shop::open();
         let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
         let admin = Admin::new(Arc::clone(&keys), control);
