@@ -14,15 +14,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["core"]),
     ("topics", &["core"]),
     ("telemetry", &["core"]),
-    ("access", &["core", "topics"]),
+    ("audit", &["core"]),
+    ("access", &["audit", "core", "topics"]),
     ("query", &["codec", "core", "store", "topics"]),
     ("replay", &["codec", "core"]),
     ("stream", &["codec", "core", "query", "registry", "store", "telemetry", "topics"]),
-    ("api", &["access", "codec", "core", "query", "store", "telemetry", "topics"]),
+    ("api", &["access", "audit", "codec", "core", "query", "store", "telemetry", "topics"]),
     ("config", &["core"]),
     (
         "app",
-        &["access", "api", "codec", "config", "core", "query", "registry", "store", "stream", "telemetry", "topics"],
+        &[
+            "access", "api", "audit", "codec", "config", "core", "query", "registry", "store", "stream", "telemetry",
+            "topics",
+        ],
     ),
     ("demo", &["access", "app", "codec", "config", "core", "store", "stream", "telemetry", "topics"]),
 ];
