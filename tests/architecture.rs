@@ -24,11 +24,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "access", "api", "audit", "codec", "config", "core", "query", "registry", "store", "stream", "telemetry",
+            "access",
+            "api",
+            "audit",
+            "codec",
+            "config",
+            "core",
+            "query",
+            "registry",
+            "store",
+            "stream",
+            "telemetry",
             "topics",
         ],
     ),
-    ("demo", &["access", "app", "codec", "config", "core", "store", "stream", "telemetry", "topics"]),
+    ("demo", &["access", "app", "audit", "codec", "config", "core", "store", "stream", "telemetry", "topics"]),
 ];
 
 /// The command line's files belong to the binary, which may use everything.

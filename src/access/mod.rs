@@ -7,11 +7,13 @@
 //! | `role` | roles, scopes, and the one table that joins them |
 //! | `keys` | the directory in memory; who a token is |
 //! | `admin` | making, listing and revoking keys |
+//! | `acting` | doing so on somebody's behalf, told to the audit log |
 //! | `control` | what is asked of `tributary.control` |
 //! | `socket` | administration of a running instance through its data folder |
 //!
 //! **Architecture invariant:** the secret of a key leaves this module once, when it is made; what is kept is a keyed hash.
 
+pub mod acting;
 pub mod admin;
 pub mod control;
 pub mod keys;
@@ -20,6 +22,7 @@ pub mod role;
 pub mod socket;
 pub mod token;
 
+pub use acting::Acting;
 pub use admin::{Admin, Created, Listed};
 pub use control::{ControlLog, ControlRecord, ControlRecords};
 pub use keys::{Denied, Identity, Keys};
@@ -63,6 +66,9 @@ pub enum Error {
     /// Another instance uses the data folder.
     #[error("{0}: another running instance answers here; one data folder serves one instance")]
     Taken(String),
+    /// The audit log cannot be told of it, so it was not done.
+    #[error("nothing was changed: {0}")]
+    Unaudited(crate::audit::Unavailable),
     /// The running instance refused.
     #[error("{0}")]
     Refused(String),

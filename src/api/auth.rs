@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
+use super::audited;
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::access::{Denied, Identity, Scope};
@@ -43,11 +44,21 @@ impl<N: Need> FromRequestParts<State> for Allowed<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let who = bearer(parts).and_then(|token| state.keys.authenticate(token)).map_err(unauthenticated)?;
-        if who.role.opens(N::SCOPE) {
-            return Ok(Self(PhantomData));
+        let token = bearer(parts);
+        let who = match token.and_then(|token| state.keys.authenticate(token)) {
+            Ok(who) => who,
+            Err(denied) => {
+                audited::unauthenticated(&state.audit, parts, token.ok(), denied).await?;
+                return Err(unauthenticated(denied));
+            }
+        };
+        let allowed = who.role.opens(N::SCOPE);
+        audited::authorized(&state.audit, parts, &who, N::SCOPE, allowed).await?;
+        if !allowed {
+            return Err(forbidden(&who, N::SCOPE));
         }
-        Err(forbidden(&who, N::SCOPE))
+        parts.extensions.insert(who);
+        Ok(Self(PhantomData))
     }
 }
 

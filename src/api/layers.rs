@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::audited::RequestId;
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::telemetry::metrics::Http;
@@ -38,9 +39,10 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
 }
 
 /// Gives the request its id, counts and times it, and writes problems out.
-pub(super) async fn watch(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+pub(super) async fn watch(Extract(state): Extract<State>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = Http::method(request.method().as_str());
     let route = request.extensions().get::<MatchedPath>().cloned();
     state.metrics.http.in_flight.inc();

@@ -5,6 +5,7 @@
 //! | `problem` | every error as RFC 9457 problem+json with a stable code |
 //! | `layers` | what wraps every route: request ids, metrics, headers, panics, time and room |
 //! | `auth` | who asks, and whether the route's scope is open to them |
+//! | `audited` | what the audit log is told of both, and of writes |
 //! | `parameters` | queries, read strictly: all mistakes in one answer |
 //! | `fresh` | answers that say how fresh they are |
 //! | `probes` | `/livez`, `/readyz`, `/startupz`, `/metrics` |
@@ -19,6 +20,7 @@
 //!
 //! **Architecture invariant:** nothing here imports the engine (`stream`). What a handler needs is in [`State`].
 
+mod audited;
 mod auth;
 mod events;
 mod fresh;

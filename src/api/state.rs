@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::problem::{Code, Problem};
 use crate::access::Keys;
+use crate::audit::Audit;
 use crate::query::{self, Reader};
 use crate::telemetry::{Health, Metrics};
 use crate::topics::{Input, Offset};
@@ -35,6 +36,9 @@ pub enum IngestError {
     /// There is no room or no answer just now; the same request may be sent again.
     #[error("{0}")]
     Unavailable(String),
+    /// The audit log cannot be told of it.
+    #[error("{0}")]
+    Unaudited(String),
     /// The log is broken.
     #[error("{0}")]
     Broken(String),
@@ -89,6 +93,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The embedded log, where there is one.
     pub ingest: Option<Arc<dyn Ingest>>,
+    /// Who did what.
+    pub audit: Audit,
     /// Limits.
     pub limits: Limits,
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Error, clock};
 use crate::access::{Admin, ControlLog, Created, Keys, Pepper, Peppers, Role};
+use crate::audit::{Audit, Caller};
 use crate::config::Config;
 
 /// The pepper that is configured, or the data folder's own.
@@ -28,10 +29,11 @@ pub fn load(keys: &Keys, control: &dyn ControlLog) -> Result<i64, Error> {
 }
 
 /// A fresh key with this note; those of the same note that were made before are revoked, for nobody knows them any more.
-pub fn replace(admin: &Admin, role: Role, note: &str) -> Result<Created, Error> {
+pub fn replace(admin: &Admin, audit: &Audit, role: Role, note: &str) -> Result<Created, Error> {
+    let acting = admin.acting(audit, Caller::system());
     let failed = |error: crate::access::Error| Error::Failed(error.to_string());
     for old in admin.list().into_iter().filter(|key| key.note == note && !key.revoked) {
-        admin.revoke(&old.id).map_err(failed)?;
+        acting.revoke(&old.id).map_err(failed)?;
     }
-    admin.create(role, note, clock::now()).map_err(failed)
+    acting.create(role, note, clock::now()).map_err(failed)
 }

@@ -1,9 +1,10 @@
 //! Puts the parts together: what is started in which order, what ends the process, what is stopped in which order.
 //!
 //! ```text
-//! start: telemetry -> data folder -> sidecar's probes -> registry -> log -> shared state -> keys -> workers
+//! start: telemetry -> data folder -> sidecar's probes -> registry -> log -> shared state -> audit -> keys -> workers
 //!        -> sidecar whole -> housekeeping
-//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> log closes -> traces
+//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> socket -> audit is written
+//!        out -> log closes -> traces
 //! ```
 //!
 //! A fatal error of any thread ends the process with its message: one that looks alive and does nothing is worse than none.
@@ -15,8 +16,10 @@
 //! | `patience` | waiting for whoever does not answer yet |
 //! | `observe` | what workers tell -> logs, metrics, health |
 //! | `control`, `ingest` | what access and API ask of the embedded log |
+//! | `audit` | the audit log on either log; reading it back |
 //! | `tail`, `line`, `verify` | the rows of either log, for eyes; and compared with the state |
 
+pub mod audit;
 pub mod checks;
 pub mod clock;
 mod control;
@@ -50,6 +53,7 @@ pub use keys::replace as replace_key;
 
 use crate::access::{Admin, Keys};
 use crate::api::Serving;
+use crate::audit::{Audit, Writing};
 use crate::config::Config;
 use crate::store::Partitions;
 use crate::telemetry::{self, Health, Metrics, events};
@@ -85,6 +89,8 @@ pub struct App {
     pub broker: Option<Arc<Broker>>,
     /// Administration of API keys.
     pub admin: Admin,
+    /// Who did what.
+    pub audit: Audit,
     /// Where the sidecar answers.
     pub address: SocketAddr,
     runtime: Runtime,
@@ -96,6 +102,7 @@ pub struct App {
     /// Stops what serves them: the socket, the followed control topic.
     stop_last: CancellationToken,
     threads: Vec<JoinHandle<()>>,
+    writing: Writing,
     events: Receiver<Event>,
 }
 
@@ -136,7 +143,9 @@ impl App {
         signals::watch(&runtime, sender.clone(), interrupted.clone())?;
         let keys = Arc::new(Keys::new(keys::peppers(config)?));
         let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
+        let watch = audit::Watch { metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
         let common = Common {
+            audit: Audit::new(&settings::audit(config), Arc::new(watch)),
             config,
             keys,
             metrics,
@@ -152,18 +161,20 @@ impl App {
         let sidecar = common.sidecar()?;
         tracing::info!(address = %sidecar.address(), "probes answer");
         let ground = common.ground()?;
+        let writing = common.audit(&ground.log)?;
         let admin = common.load_keys(&ground.log)?;
         let mut threads = common.workers(&ground)?;
         sidecar.open(common.state(Some(&ground.log))?);
         threads.push(common.housekeeping(&ground)?);
         common.health.running();
-        let Common { metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
+        let Common { metrics, health, partitions, audit, stop, stop_sidecar, stop_last, runtime, .. } = common;
         Ok(Self {
             metrics,
             health,
             partitions,
             broker: ground.log.broker(),
             admin,
+            audit,
             address: sidecar.address(),
             runtime,
             sidecar,
@@ -171,6 +182,7 @@ impl App {
             stop_sidecar,
             stop_last,
             threads,
+            writing,
             events,
         })
     }
@@ -218,6 +230,8 @@ impl App {
             tracing::warn!(%error, "the sidecar did not end well");
         }
         self.stop_last.cancel();
+        self.audit.stop(settings::stopped(&outcome));
+        self.writing.join();
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         tracing::info!("stopped");
         outcome

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -15,9 +16,12 @@ use super::observe::Watch;
 use super::patience::Patience;
 use super::registry::{self, Rows};
 use super::{Error, Event, clock, keys, settings, workers};
-use crate::access::{Admin, Keys, socket};
+use crate::access::socket::{self, Backend};
+use crate::access::{Admin, Keys};
 use crate::api::{self, Serving};
+use crate::audit::{self, Audit, Memory, Writing};
 use crate::config::Config;
+use crate::config::units::Span;
 use crate::query::Reader;
 use crate::registry::Schemas;
 use crate::store::{Partitions, Shared};
@@ -35,6 +39,8 @@ pub struct Common<'c> {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub partitions: Arc<Partitions>,
+    /// Who did what; written once the log is there.
+    pub audit: Audit,
     /// Cancelled by the first signal.
     pub interrupted: CancellationToken,
     pub stop: CancellationToken,
@@ -75,6 +81,21 @@ impl Common<'_> {
         Ok(Rows { registry, format })
     }
 
+    /// Begins to write the audit log, and waits until it has been told of this start.
+    pub fn audit(&self, log: &Log) -> Result<Writing, Error> {
+        let memory = Memory::of(&self.config.engine.data_dir);
+        let started = settings::started(self.config);
+        let writing = Writing::start(&self.audit, log.audit()?, memory, started);
+        let writing = writing.map_err(|error| Error::State(error.to_string()))?;
+        self.patiently(|| {
+            writing.ready(Duration::from_secs(1), &self.audit).map_err(|error| match error {
+                audit::Error::Away(why) => Error::Unreachable(why),
+                audit::Error::Refused(why) => Error::Refused(why),
+            })
+        })?;
+        Ok(writing)
+    }
+
     /// Loads the keys, follows the control topic, and answers on the data folder's socket.
     pub fn load_keys(&self, log: &Log) -> Result<Admin, Error> {
         let _context = self.runtime.enter();
@@ -89,7 +110,9 @@ impl Common<'_> {
             stopped.cancelled().await;
             stop.store(true, Ordering::Release);
         });
-        self.runtime.spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
+        let (rows, entries) = (log.rows(), log.entries());
+        let backend = Backend { admin: admin.clone(), audit: self.audit.clone(), rows, entries };
+        self.runtime.spawn(server.serve(backend, self.stop_last.clone()));
         Ok(admin)
     }
 
@@ -169,19 +192,21 @@ impl Common<'_> {
             health: Arc::clone(&self.health),
             metrics: Arc::clone(&self.metrics),
             ingest: log.and_then(Log::ingest),
+            audit: self.audit.clone(),
             limits: settings::limits(self.config),
         }))
     }
 
     /// Starts housekeeping.
     pub fn housekeeping(&self, ground: &Ground) -> Result<JoinHandle<()>, Error> {
-        let retention = i64::try_from(self.config.topics.retention.millis()).unwrap_or(i64::MAX);
+        let millis = |span: Span| i64::try_from(span.millis()).unwrap_or(i64::MAX);
         let housekeeping = Housekeeping {
             metrics: Arc::clone(&self.metrics),
             partitions: Arc::clone(&self.partitions),
             shared: Arc::clone(&ground.shared),
             broker: ground.log.broker(),
-            retention,
+            retention: millis(self.config.topics.retention),
+            audit_retention: millis(self.config.audit.retention),
         };
         housekeeping.spawn(self.stop.clone(), self.sender.clone())
     }

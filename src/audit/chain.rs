@@ -62,10 +62,4 @@ impl Chain {
         self.next += 1;
         record
     }
-
-    /// The last entry that was sealed.
-    pub(super) fn end(&self) -> Option<End> {
-        let seq = self.next.checked_sub(1)?;
-        Some(End { chain: self.id.clone(), seq, hash: self.prev.clone() })
-    }
 }

@@ -53,6 +53,11 @@ impl Caller {
         Self::default()
     }
 
+    /// Somebody.
+    pub fn anonymous() -> Self {
+        Self { actor: Actor::Anonymous, ..Self::default() }
+    }
+
     /// A user of this machine.
     pub fn local(uid: u32) -> Self {
         Self { actor: Actor::Local(uid), ..Self::default() }

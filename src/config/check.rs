@@ -35,6 +35,7 @@ impl Config {
         self.check_registry(&mut problems);
         self.check_engine(&mut problems);
         self.check_sidecar(&mut problems);
+        self.check_audit(&mut problems);
         self.check_telemetry(&mut problems);
         if let Err(problem) = self.core_rules() {
             problems.push(problem);
@@ -173,6 +174,14 @@ impl Config {
         between("sidecar.drain", sidecar.drain, Span::from_millis(0), Span::from_secs(300), problems);
         within("sidecar.body_limit", sidecar.body_limit.bytes(), 1 << 10, 1 << 30, problems);
         within("sidecar.concurrency", sidecar.concurrency as u64, 1, 100_000, problems);
+    }
+
+    fn check_audit(&self, problems: &mut Vec<Problem>) {
+        let share = self.audit.read_sample;
+        if !(0.0..=1.0).contains(&share) {
+            problems.push(Problem::new("audit.read_sample", format!("{share} is out of range"), "choose 0 to 1"));
+        }
+        between("audit.retention", self.audit.retention, Span::from_secs(3_600), Span::from_days(3_650), problems);
     }
 
     fn check_telemetry(&self, problems: &mut Vec<Problem>) {

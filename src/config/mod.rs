@@ -20,7 +20,7 @@ pub mod units;
 
 pub use error::{Error, Problem};
 pub use tree::{
-    Access, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules,
+    Access, Audit, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules,
     Sidecar, Telemetry, Topics,
 };
 

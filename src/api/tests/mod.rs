@@ -1,6 +1,7 @@
 //! The whole service, asked through its router (and, where it is about sockets, through one).
 
 mod access;
+mod audited;
 mod limits;
 mod open;
 mod reads;
@@ -20,6 +21,7 @@ use tower::ServiceExt;
 use super::{Appended, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, State};
 use crate::access::control::memory::MemoryControl;
 use crate::access::{Admin, Keys, Pepper, Peppers, Role};
+use crate::audit::log::memory::Audited;
 use crate::query::samples::Shop;
 use crate::telemetry::{Health, Metrics, PartitionState, WorkerHealth};
 use crate::topics::Input;
@@ -31,6 +33,7 @@ pub(super) struct Bench {
     pub(super) worker: Arc<WorkerHealth>,
     pub(super) log: Arc<Log>,
     pub(super) admin: Admin,
+    pub(super) audited: Audited,
     pub(super) state: State,
 }
 
@@ -98,8 +101,10 @@ impl Bench {
         let ingest = embedded.then(|| Arc::clone(&log) as Arc<dyn Ingest>);
         let metrics = Arc::new(Metrics::new().unwrap());
         let reader = shop.reader.clone();
-        let state = State::new(Parts { keys, reader, health: Arc::clone(&health), metrics, ingest, limits });
-        Self { shop, health, worker, log, admin, state }
+        let audited = Audited::start();
+        let audit = audited.audit.clone();
+        let state = State::new(Parts { keys, reader, health: Arc::clone(&health), metrics, ingest, audit, limits });
+        Self { shop, health, worker, log, admin, audited, state }
     }
 
     pub(super) fn router(&self) -> Router {

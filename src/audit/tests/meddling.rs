@@ -7,6 +7,7 @@ use super::story::{Story, draft, read, story};
 use crate::audit::Record;
 use crate::audit::chain::{Chain, End};
 use crate::audit::entry::hex;
+use crate::audit::memory::end_of;
 use crate::audit::verify::{Finding, Span};
 
 /// The record after somebody changed its text and, if they know how, gave it the hash that fits.
@@ -143,7 +144,7 @@ fn each_kind_of_meddling_has_its_name() {
     let repeated = with(&|log| log.insert(3, log[2].clone()));
     assert_eq!(repeated, [Finding::Repeated { chain: chain.clone(), span: one(2) }]);
     let foreign = with(&|log| log.insert(3, Record { key: b"k".to_vec(), value: b"{}".to_vec() }));
-    assert_eq!(foreign, [Finding::Foreign { offset: 3 }]);
+    assert_eq!(foreign, [Finding::Foreign { partition: 0, offset: 3 }]);
     let forked = with(&|log| log.insert(2, changed(&log[1], "touch", "such", true)));
     assert_eq!(forked, [Finding::Forked { chain: chain.clone(), seq: 1 }]);
 }
@@ -153,7 +154,7 @@ fn a_chain_made_longer_after_its_life_shows_and_so_does_one_made_up() {
     let base = story(1, &[(0, false), (0, false)]);
     let mut chain = Chain::new("i0", 0, None).unwrap();
     let mut log = vec![chain.seal(&super::story::start(), 0), chain.seal(&draft(1), 1)];
-    let end = chain.end().unwrap();
+    let end = end_of(&log).unwrap();
     log.push(chain.seal(&draft(2), 2)); // forged: the next life does not know of it
     let mut next = Chain::new("i0", 3, Some(end.clone())).unwrap();
     log.push(next.seal(&super::story::start(), 3));
@@ -184,6 +185,18 @@ fn entries_written_again_after_a_crash_are_a_note_also_where_one_had_been_lost()
     let log: Vec<_> = [0, 1, 3, 1, 2, 3, 4].map(|at: usize| story.log[at].clone()).to_vec();
     let (summary, found) = read(0, &log, None);
     assert_eq!((summary.differences, found.len()), (0, 2), "{found:?}");
+    let log: Vec<_> = [0, 2, 3, 1, 2, 3, 4].map(|at: usize| story.log[at].clone()).to_vec();
+    let span = Span { from: 2, to: 3 };
+    assert_eq!(
+        read(0, &log, None).1,
+        [Finding::Repeated { chain: chain.clone(), span }],
+        "the first had not got through"
+    );
+    for moved in [&[0, 2, 3, 1, 2, 4][..], &[0, 2, 3, 1, 4], &[0, 2, 3, 4, 1], &[0, 2, 3, 1, 3, 4]] {
+        let log: Vec<_> = moved.iter().map(|at| story.log[*at].clone()).collect();
+        let found = read(0, &log, None).1;
+        assert!(found.contains(&Finding::Moved { chain: chain.clone(), seq: 1 }), "{moved:?}: {found:?}");
+    }
 }
 
 #[test]

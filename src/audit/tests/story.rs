@@ -1,6 +1,7 @@
 //! Logs as honest instances write them.
 
 use crate::audit::chain::{Chain, End};
+use crate::audit::memory::end_of;
 use crate::audit::verify::{Auditor, Finding, Summary};
 use crate::audit::{Action, Actor, Caller, Draft, Outcome, Record};
 
@@ -25,20 +26,21 @@ pub(super) fn start() -> Draft {
 /// What instances did one after the other: which one, and whether its process began a new life for it.
 pub(super) fn story(instances: usize, deeds: &[(usize, bool)]) -> Story {
     let (mut log, mut of) = (Vec::new(), Vec::new());
-    let mut chains: Vec<Option<Chain>> = (0..instances).map(|_| None).collect();
+    let mut lives: Vec<Option<(Chain, End)>> = (0..instances).map(|_| None).collect();
     for (number, (instance, begins)) in (0..).zip(deeds) {
         let instance = instance % instances;
-        let previous = chains[instance].as_ref().and_then(Chain::end);
-        if *begins || previous.is_none() {
-            let mut chain = Chain::new(&format!("i{instance}"), number, previous).unwrap();
-            log.push(chain.seal(&start(), number));
-            chains[instance] = Some(chain);
-        } else {
-            log.push(chains[instance].as_mut().unwrap().seal(&draft(u64::try_from(number).unwrap()), number));
-        }
+        let (record, chain) = match lives[instance].take() {
+            Some((mut chain, _)) if !begins => (chain.seal(&draft(u64::try_from(number).unwrap()), number), chain),
+            before => {
+                let mut chain = Chain::new(&format!("i{instance}"), number, before.map(|(_, end)| end)).unwrap();
+                (chain.seal(&start(), number), chain)
+            }
+        };
+        lives[instance] = Some((chain, end_of(std::slice::from_ref(&record)).unwrap()));
+        log.push(record);
         of.push(instance);
     }
-    Story { log, of, ends: chains.iter().flatten().filter_map(Chain::end).collect() }
+    Story { log, of, ends: lives.into_iter().flatten().map(|(_, end)| end).collect() }
 }
 
 pub(super) fn read(begin: i64, log: &[Record], remembered: Option<&End>) -> (Summary, Vec<Finding>) {

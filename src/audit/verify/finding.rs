@@ -23,7 +23,7 @@ impl fmt::Display for Span {
 #[allow(missing_docs)] // `chain` is the chain that it is about, `seq` and `span` the entries
 pub enum Finding {
     /// A record that is no entry.
-    Foreign { offset: i64 },
+    Foreign { partition: u32, offset: i64 },
     /// The entry does not have the hash that it says it has, or not the key.
     Altered { chain: String, seq: u64 },
     /// The entry before it is not the one that stood there when this was written.
@@ -60,7 +60,9 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign { offset } => write!(f, "offset {offset}: foreign, no entry of the audit log"),
+            Self::Foreign { partition, offset } => {
+                write!(f, "partition {partition} offset {offset}: foreign, no entry of the audit log")
+            }
             Self::Altered { chain, seq } => write!(f, "{} {seq}: altered", Plain(chain)),
             Self::Unlinked { chain, seq } => {
                 write!(f, "{} {seq}: the entry before it is another than when it was written", Plain(chain))

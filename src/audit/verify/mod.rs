@@ -63,7 +63,7 @@ impl<'f> Auditor<'f> {
     /// Takes the next record, in the order of the log.
     pub fn read(&mut self, offset: i64, key: &[u8], value: &[u8]) {
         let Some((has, entry)) = parse(value) else {
-            return self.tell(Finding::Foreign { offset });
+            return self.foreign(0, offset);
         };
         self.summary.entries += 1;
         let altered = has != entry.hash || key != entry.actor.as_bytes();
@@ -84,6 +84,11 @@ impl<'f> Auditor<'f> {
                 self.compare(&entry);
             }
         }
+    }
+
+    /// Takes a record that is no entry, or stands where none is written.
+    pub fn foreign(&mut self, partition: u32, offset: i64) {
+        self.tell(Finding::Foreign { partition, offset });
     }
 
     /// Whether this is the entry that a data folder remembers.

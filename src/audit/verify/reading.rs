@@ -20,6 +20,9 @@ pub(super) struct Reading {
     known: VecDeque<Option<String>>,
     /// Entries that were read again, until one comes that was not.
     again: Option<Span>,
+    /// An entry that came later than it should: either it was moved, or it and all behind it were written again, for some
+    /// of them had got through and it had not.
+    late: Option<u64>,
     /// The chain that goes on from this one.
     next: Option<String>,
 }
@@ -33,6 +36,7 @@ impl Reading {
             at: entry.seq,
             known: VecDeque::from([Some(entry.hash.clone())]),
             again: None,
+            late: None,
             next: None,
         }
     }
@@ -74,27 +78,26 @@ impl Reading {
         if !self.is_open() {
             return vec![Finding::Moved { chain, seq }]; // whatever it is, the next chain had begun
         }
-        if seq > self.top {
-            return self.go_beyond(entry);
-        }
         let follows = seq == self.at + 1;
-        match self.hash(seq).map(|hash| *hash == entry.hash) {
-            Some(true) => {
-                self.at = seq;
-                self.repeat(seq)
-            }
-            Some(false) => vec![Finding::Forked { chain, seq }],
-            // Behind entries that were written again come those that did not get through the first time.
-            None if follows && self.fill(seq, &entry.hash) => {
-                self.at = seq;
-                self.linked(entry)
-            }
-            None => {
-                let filled = self.fill(seq, &entry.hash);
-                let moved = Finding::Moved { chain, seq };
-                if filled { self.linked(entry).into_iter().chain([moved]).collect() } else { vec![moved] }
-            }
+        let mut findings: Vec<_> = if follows { Vec::new() } else { self.late() };
+        if seq > self.top {
+            findings.extend(self.go_beyond(entry));
+        } else if let Some(hash) = self.hash(seq) {
+            findings.extend(if *hash == entry.hash { self.repeat(seq) } else { vec![Finding::Forked { chain, seq }] });
+        } else if self.fill(seq, &entry.hash) {
+            self.at = seq;
+            self.late = if follows { self.late } else { Some(seq) };
+            findings.extend(self.linked(entry));
+        } else {
+            findings.push(Finding::Moved { chain, seq });
         }
+        findings
+    }
+
+    /// What came late was moved, unless all behind it came again.
+    fn late(&mut self) -> Vec<Finding> {
+        let late = self.late.take().filter(|_| self.at < self.top);
+        late.map(|seq| Finding::Moved { chain: self.chain.clone(), seq }).into_iter().collect()
     }
 
     /// An entry of a greater number than any before.
@@ -155,6 +158,7 @@ impl Reading {
     }
 
     fn repeat(&mut self, seq: u64) -> Vec<Finding> {
+        self.at = seq;
         match &mut self.again {
             Some(span) if span.to + 1 == seq => {
                 span.to = seq;
@@ -175,7 +179,7 @@ impl Reading {
 
     /// Tells what has not come so far, and forgets that it was waited for.
     pub(super) fn settle(&mut self) -> Vec<Finding> {
-        let mut findings: Vec<_> = self.told_again().into_iter().collect();
+        let mut findings: Vec<_> = self.late().into_iter().chain(self.told_again()).collect();
         let first = (self.top + 1).saturating_sub(self.known.len() as u64);
         let mut gap: Option<Span> = None;
         for (seq, hash) in (first..).zip(&self.known) {

@@ -3,6 +3,7 @@
 //! Names begin with `tributary_`, are in base units (seconds, bytes) and end in `_total` where they only grow. No label
 //! takes a value that strangers choose. Children are resolved once, so that a batch costs atomic additions and no look-up.
 
+mod audit;
 mod dead_letters;
 mod http;
 mod make;
@@ -12,6 +13,7 @@ mod stream;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
+pub use audit::Audit;
 pub use dead_letters::{DeadLetters, REASONS};
 pub use http::Http;
 pub use store::{Store, StoreSizes};
@@ -35,6 +37,8 @@ pub struct Metrics {
     pub store: Store,
     /// The sidecar's requests.
     pub http: Http,
+    /// The audit log.
+    pub audit: Audit,
     pub(super) set_aside_lines: Throttle,
 }
 
@@ -50,6 +54,7 @@ impl Metrics {
             dead_letters: DeadLetters::new(&registry)?,
             store: Store::new(&registry)?,
             http: Http::new(&registry)?,
+            audit: Audit::new(&registry)?,
             set_aside_lines: Throttle::new(SET_ASIDE_LINES),
             registry,
         })
