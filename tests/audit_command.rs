@@ -58,7 +58,8 @@ impl Running {
 
     fn ask(&self, path: &str, key: &str) -> u16 {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n");
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -116,16 +117,16 @@ fn a_story_goes_on_over_a_kill_and_who_meddles_with_it_is_found() {
     let (code, key, message) = create();
     assert_eq!(code, 0, "{message}");
     assert_eq!(life.ask("/v1/reports/channels", key.trim()), 422, "allowed, and then asked for too little");
-    assert_eq!(life.ask("/v1/users/ann/journey", key.trim()), 403);
+    assert_eq!(life.ask("/v1/users/wilhelmina/journey", key.trim()), 403);
     for _ in 0..20 {
-        assert_eq!(life.ask("/v1/users/ann/journey", "nonsense"), 401);
+        assert_eq!(life.ask("/v1/users/wilhelmina/journey", "nonsense"), 401);
     }
     well(&config); // of the running instance
     life.kill();
     well(&config); // of the folder
     for _ in 0..3 {
         let life = Running::start(&config);
-        assert_eq!(life.ask("/v1/users/ann/journey", key.trim()), 403);
+        assert_eq!(life.ask("/v1/users/wilhelmina/journey", key.trim()), 403);
         life.kill();
     }
     let life = Running::start(&config);
@@ -142,7 +143,7 @@ fn a_story_goes_on_over_a_kill_and_who_meddles_with_it_is_found() {
     assert_eq!((count("key.create allowed"), count("key.create done")), (2, 2), "{told:?}");
     assert!(count("authorize allowed") >= 1 && count("authorize denied") >= 1, "{told:?}");
     let all = format!("{:?}", entries(data));
-    assert!(!all.contains("ann") && !all.contains(key.trim()), "neither users nor keys");
+    assert!(!all.contains("wilhelmina") && !all.contains(key.trim()), "neither users nor keys");
     meddle(data, &config);
 }
 
@@ -170,7 +171,8 @@ fn a_log_that_cannot_be_read_is_5() {
     assert!(code == 5 && message.contains("is not there"), "{code}: {message}");
     assert!(!folder.path().join("log").exists(), "looking makes nothing");
     let file = folder.path().join("kafka.toml");
-    std::fs::write(&file, format!("[kafka]\nbrokers = \"127.0.0.1:1\"\n[engine]\ndata_dir = {:?}\n", folder.path())).unwrap();
+    std::fs::write(&file, format!("[kafka]\nbrokers = \"127.0.0.1:1\"\n[engine]\ndata_dir = {:?}\n", folder.path()))
+        .unwrap();
     let began = Instant::now();
     let (code, _, message) = run(&["audit", "verify", "--config", file.to_str().unwrap()]);
     assert!(code == 5 && began.elapsed() < Duration::from_secs(60), "{code}: {message}");
