@@ -16,7 +16,7 @@ use crate::audit::{
 struct Counts {
     written: AtomicUsize,
     refused: AtomicUsize,
-    most_waiting: AtomicUsize,
+    taken: AtomicUsize,
     away: AtomicUsize,
 }
 
@@ -29,8 +29,8 @@ impl Observer for Counts {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn waiting(&self, entries: usize) {
-        self.most_waiting.fetch_max(entries, Ordering::Relaxed);
+    fn waiting(&self, _entries: usize) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
     fn away(&self, _why: &str) {
@@ -167,12 +167,15 @@ async fn changes_that_wait_when_the_log_goes_away_are_told_so() {
     let life = live(folder.path(), Arc::clone(&log) as Arc<dyn AuditLog>).ready();
     *log.slow.lock().unwrap() = Duration::from_millis(200);
     *log.away.lock().unwrap() = away();
-    let tasks: Vec<_> = (0..20)
-        .map(|number| {
-            let audit = life.audit.clone();
-            tokio::spawn(async move { audit.record(draft(number)).await })
-        })
-        .collect();
+    let waits = |number| {
+        let audit = life.audit.clone();
+        tokio::spawn(async move { audit.record(draft(number)).await })
+    };
+    let mut tasks = vec![waits(0)];
+    while life.counts.taken.load(Ordering::Relaxed) < 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await; // until the first is under way, and the others queue behind it
+    }
+    tasks.extend((1..20).map(waits));
     for task in tasks {
         assert!(tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap().is_err());
     }
@@ -198,7 +201,11 @@ fn a_change_stands_between_two_entries_and_is_not_made_without_the_first() {
     *log.away.lock().unwrap() = away();
     let mut touched = 0;
     for _ in 0..2 {
-        let outcome = life.audit.change(draft(), refused, || Ok(touched += 1), |()| None);
+        let touch = || {
+            touched += 1;
+            Ok(())
+        };
+        let outcome = life.audit.change(draft(), refused, touch, |()| None);
         assert!(outcome.unwrap_err().contains("no broker"));
     }
     assert_eq!(touched, 0);
