@@ -18,7 +18,7 @@
 //! - [`seal`]: what lies on disk, encrypted; [`store`]: one RocksDB a partition.
 //! - [`topics`]: the log's trait; Kafka and the embedded log.
 //! - [`stream`]: the worker; [`replay`]: the batch.
-//! - [`query`], [`access`], [`api`]: the sidecar; [`telemetry`]: logs, traces, metrics, health.
+//! - [`query`], [`access`], [`audit`], [`api`]: the sidecar; [`telemetry`]: logs, traces, metrics, health.
 //! - [`config`], [`app`], [`demo`]: settings, putting the parts together, synthetic shoppers.
 //!
 //! What must always hold, and what happens when something dies, is in `docs/ARCHITECTURE.md`.
@@ -26,6 +26,7 @@
 pub mod access;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod codec;
 pub mod config;
 pub mod core;

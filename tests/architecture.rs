@@ -15,17 +15,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["core", "seal"]),
     ("topics", &["core", "seal"]),
     ("telemetry", &["core"]),
-    ("access", &["core", "topics"]),
+    ("audit", &["core"]),
+    ("access", &["audit", "core", "topics"]),
     ("query", &["codec", "core", "store", "topics"]),
     ("replay", &["codec", "core", "seal"]),
     ("stream", &["codec", "core", "query", "registry", "store", "telemetry", "topics"]),
-    ("api", &["access", "codec", "core", "query", "store", "telemetry", "topics"]),
+    ("api", &["access", "audit", "codec", "core", "query", "store", "telemetry", "topics"]),
     ("config", &["core"]),
     (
         "app",
         &[
             "access",
             "api",
+            "audit",
             "codec",
             "config",
             "core",
@@ -38,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "topics",
         ],
     ),
-    ("demo", &["access", "app", "codec", "config", "core", "store", "stream", "telemetry", "topics"]),
+    ("demo", &["access", "app", "audit", "codec", "config", "core", "store", "stream", "telemetry", "topics"]),
 ];
 
 /// The command line's files belong to the binary, which may use everything.

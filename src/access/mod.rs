@@ -10,11 +10,13 @@
 //! | `keys` | the directory in memory; who a token is |
 //! | `request` | what is asked of the administration of keys, and the rules of it |
 //! | `admin` | making, rotating, listing and revoking keys; writing down their last uses |
+//! | `acting` | doing so on somebody's behalf, told to the audit log |
 //! | `control` | what is asked of `tributary.control` |
 //! | `socket` | administration of a running instance through its data folder |
 //!
 //! **Architecture invariant:** the secret of a key leaves this module once, when it is made; what is kept is a keyed hash.
 
+pub mod acting;
 pub mod admin;
 mod clock;
 pub mod control;
@@ -27,6 +29,7 @@ pub mod role;
 pub mod socket;
 pub mod token;
 
+pub use acting::Acting;
 pub use admin::{Admin, Created};
 pub use clock::now_ms;
 pub use control::{ControlLog, ControlRecord, ControlRecords};
@@ -77,6 +80,9 @@ pub enum Error {
     /// Another instance uses the data folder.
     #[error("{0}: another running instance answers here; one data folder serves one instance")]
     Taken(String),
+    /// The audit log cannot be told of it, so it was not done.
+    #[error("nothing was changed: {0}")]
+    Unaudited(crate::audit::Unavailable),
     /// The running instance refused.
     #[error("{0}")]
     Refused(String),

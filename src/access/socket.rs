@@ -17,7 +17,8 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Admin, Created, Error, Listed, NewKey, Rotation, now_ms};
+use super::{Acting, Admin, Created, Error, Listed, NewKey, Rotation, now_ms};
+use crate::audit::{self, Action, Audit, Caller, Draft};
 use crate::core::Millis;
 
 const FILE: &str = "tributary.sock";
@@ -51,6 +52,21 @@ pub enum Request {
         /// Whether to begin with the oldest rows that are still there.
         beginning: bool,
     },
+    /// Send the entries of the audit log that there are, a line each.
+    Audit,
+}
+
+/// What a running instance answers from.
+#[derive(Clone)]
+pub struct Backend {
+    /// Administration of keys.
+    pub admin: Admin,
+    /// Where it is told who changed what.
+    pub audit: Audit,
+    /// The embedded log's output, where that is the log.
+    pub rows: Option<Arc<dyn Rows>>,
+    /// The embedded log's audit topic, where that is the log.
+    pub entries: Option<Arc<dyn Rows>>,
 }
 
 /// The rows of the embedded log, as the socket sends them.
@@ -117,9 +133,7 @@ impl Server {
     }
 
     /// Answers until `stop` is cancelled.
-    ///
-    /// `rows` is the embedded log's output, where that is the log.
-    pub async fn serve(self, admin: Admin, rows: Option<Arc<dyn Rows>>, stop: CancellationToken) {
+    pub async fn serve(self, backend: Backend, stop: CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,
@@ -129,16 +143,17 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(100)).await; // out of file handles, say
                 continue;
             };
-            let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0);
-            if !allowed {
+            let peer = stream.peer_cred().map(|peer| peer.uid()).ok();
+            let Some(uid) = peer.filter(|uid| *uid == self.owner || *uid == 0) else {
                 tracing::warn!("a process of another user was refused at the administration socket");
+                refused(&backend.audit, peer);
                 continue;
-            }
-            let (admin, rows, stop) = (admin.clone(), rows.clone(), stop.clone());
+            };
+            let (backend, stop) = (backend.clone(), stop.clone());
             tokio::spawn(async move {
                 let served = tokio::select! {
                     () = stop.cancelled() => Ok(()),
-                    served = serve_one(stream, admin, rows) => served,
+                    served = serve_one(stream, backend, uid) => served,
                 };
                 if served.is_err() {
                     tracing::debug!("a caller of the administration socket went away");
@@ -156,24 +171,30 @@ impl Drop for Server {
     }
 }
 
-async fn serve_one(stream: UnixStream, admin: Admin, rows: Option<Arc<dyn Rows>>) -> std::io::Result<()> {
+/// Tells of a user who may not ask. The socket waits for nobody, so this goes on by itself.
+fn refused(audit: &Audit, peer: Option<u32>) {
+    let caller = peer.map_or_else(Caller::anonymous, Caller::local);
+    let draft = Draft::new(caller, Action::Authenticate, "administration socket", audit::Outcome::Denied);
+    let audit = audit.clone();
+    tokio::spawn(async move { drop(audit.decision(draft.because("another user's process")).await) });
+}
+
+async fn serve_one(stream: UnixStream, backend: Backend, uid: u32) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(read.take(MAX_LINE));
     tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await??;
     let reply = match serde_json::from_str::<Request>(&line) {
         Err(error) => Reply::Error(format!("not understood: {error}")),
-        Ok(Request::Tail { beginning }) => match rows {
-            Some(rows) => {
-                let gone = async { reader.read_u8().await.map_or_else(|_| (), |_| ()) }; // nothing more is to be said
-                return tokio::select! {
-                    () = gone => Ok(()),
-                    sent = tail(rows, beginning, write) => sent,
-                };
-            }
+        Ok(Request::Tail { beginning }) => match backend.rows {
+            Some(rows) => return send(rows, beginning, true, reader, write).await,
             None => Reply::Error("rows are on Kafka; `tributary tail` reads them there".into()),
         },
-        Ok(request) => tokio::task::spawn_blocking(move || perform(&admin, request))
+        Ok(Request::Audit) => match backend.entries {
+            Some(entries) => return send(entries, true, false, reader, write).await,
+            None => Reply::Error("the audit log is on Kafka; `tributary audit verify` reads it there".into()),
+        },
+        Ok(request) => tokio::task::spawn_blocking(move || perform(&backend, Caller::local(uid), request))
             .await
             .unwrap_or_else(|_| Reply::Error("it panicked; the log says more".into())),
     };
@@ -183,36 +204,54 @@ async fn serve_one(stream: UnixStream, admin: Admin, rows: Option<Arc<dyn Rows>>
     write.shutdown().await
 }
 
-/// Sends rows until the caller goes away. One that reads slowly waits for itself alone.
-async fn tail(rows: Arc<dyn Rows>, beginning: bool, mut write: OwnedWriteHalf) -> std::io::Result<()> {
-    let mut next = rows.start(beginning);
-    loop {
-        let (rows, mut at) = (Arc::clone(&rows), next);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut lines = Vec::new();
-            rows.read(&mut at, &mut lines).map(|()| (at, lines))
-        });
-        let lines;
-        (next, lines) = read.await.map_err(std::io::Error::other)?.map_err(std::io::Error::other)?;
-        write.write_all(&lines).await?;
+/// Sends rows until the caller goes away, who has nothing more to say, or until there are none and none are waited for.
+async fn send(
+    rows: Arc<dyn Rows>,
+    beginning: bool,
+    follow: bool,
+    mut reader: impl AsyncReadExt + Unpin,
+    mut write: OwnedWriteHalf,
+) -> std::io::Result<()> {
+    let sending = async {
+        let mut next = rows.start(beginning);
+        loop {
+            let (rows, mut at) = (Arc::clone(&rows), next);
+            // One that reads slowly waits for itself alone.
+            let read = tokio::task::spawn_blocking(move || {
+                let mut lines = Vec::new();
+                rows.read(&mut at, &mut lines).map(|()| (at, lines))
+            });
+            let lines;
+            (next, lines) = read.await.map_err(std::io::Error::other)?.map_err(std::io::Error::other)?;
+            if lines.is_empty() && !follow {
+                return write.shutdown().await;
+            }
+            write.write_all(&lines).await?;
+        }
+    };
+    let gone = async { reader.read_u8().await.map_or_else(|_| (), |_| ()) };
+    tokio::select! {
+        () = gone => Ok(()),
+        sent = sending => sent,
     }
 }
 
-fn perform(admin: &Admin, request: Request) -> Reply {
+fn perform(backend: &Backend, caller: Caller, request: Request) -> Reply {
+    let admin = backend.admin.acting(&backend.audit, caller);
     let done = match request {
         Request::Create(new) => admin.create(new, now_ms()).map(Reply::Created),
-        Request::Rotate { id, rotation } => rotate(admin, &id, rotation),
-        Request::List => Ok(Reply::Keys(admin.list(now_ms()))),
+        Request::Rotate { id, rotation } => rotate(&admin, &id, rotation),
+        Request::List => Ok(Reply::Keys(backend.admin.list(now_ms()))),
         Request::Revoke { id } => admin.revoke(&id).map(|()| Reply::Revoked(id)),
-        Request::Tail { .. } => Err(Error::Asked("rows are sent, not answered".into())), // served before
+        Request::Tail { .. } | Request::Audit => Err(Error::Asked("rows are sent, not answered".into())), // served before
     };
     done.unwrap_or_else(|error| Reply::Error(error.to_string()))
 }
 
-fn rotate(admin: &Admin, id: &str, rotation: Rotation) -> Result<Reply, Error> {
+fn rotate(admin: &Acting<'_>, id: &str, rotation: Rotation) -> Result<Reply, Error> {
     let now = now_ms();
     let made = admin.rotate(id, rotation, now)?;
-    Ok(Reply::Rotated(made, admin.get(id, now)?.expires_at))
+    Ok(Reply::Rotated(made, admin.keys().get(id, now)?.expires_at))
 }
 
 /// Asks the instance that runs on `folder`, for the command line. Blocks.
@@ -236,16 +275,24 @@ pub fn ask(folder: &Path, request: &Request) -> Result<Reply, Error> {
     }
 }
 
-/// Copies the rows of the instance that runs on `folder` to `out`, until either end goes away. Blocks.
-pub fn tail_rows(folder: &Path, beginning: bool, out: &mut impl Write) -> Result<(), Error> {
+/// What the instance that runs on `folder` sends when it is asked this, as it comes. Blocks.
+pub fn stream(folder: &Path, request: &Request) -> Result<BufReader<StdStream>, Error> {
     let path = path(folder);
     let mut stream =
         StdStream::connect(&path).map_err(|source| Error::NotRunning { path: path.display().to_string(), source })?;
-    let copy = || -> std::io::Result<()> {
-        let mut text = serde_json::to_vec(&Request::Tail { beginning })?;
+    let mut ask = || -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(request)?;
         text.push(b'\n');
-        stream.write_all(&text)?;
-        let mut lines = BufReader::new(stream);
+        stream.write_all(&text)
+    };
+    ask().map_err(|e| Error::file(&path, e))?;
+    Ok(BufReader::new(stream))
+}
+
+/// Copies the rows of the instance that runs on `folder` to `out`, until either end goes away. Blocks.
+pub fn tail_rows(folder: &Path, beginning: bool, out: &mut impl Write) -> Result<(), Error> {
+    let mut lines = stream(folder, &Request::Tail { beginning })?;
+    let mut copy = || -> std::io::Result<()> {
         loop {
             let available = lines.fill_buf()?;
             if available.is_empty() {
@@ -257,7 +304,7 @@ pub fn tail_rows(folder: &Path, beginning: bool, out: &mut impl Write) -> Result
             lines.consume(length);
         }
     };
-    copy().map_err(|e| Error::file(&path, e))
+    copy().map_err(|e| Error::file(&path(folder), e))
 }
 
 #[cfg(test)]
@@ -265,10 +312,12 @@ mod tests {
     use super::*;
     use crate::access::control::memory::MemoryControl;
     use crate::access::{KeyState, Keys, Pepper, Peppers, Role};
+    use crate::audit::log::memory::Audited;
 
-    fn admin() -> Admin {
+    fn backend(audited: &Audited) -> Backend {
         let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([7; 32]), Vec::new())));
-        Admin::new(keys, Arc::new(MemoryControl::default()))
+        let admin = Admin::new(keys, Arc::new(MemoryControl::default()));
+        Backend { admin, audit: audited.audit.clone(), rows: None, entries: None }
     }
 
     async fn asked(folder: &Path, request: Request) -> Result<Reply, Error> {
@@ -282,7 +331,8 @@ mod tests {
         let server = Server::bind(folder.path()).unwrap();
         assert_eq!(fs::metadata(path(folder.path())).unwrap().permissions().mode() & 0o777, 0o600);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(server.serve(admin(), None, stop.clone()));
+        let audited = Audited::start();
+        let task = tokio::spawn(server.serve(backend(&audited), stop.clone()));
         let create = Request::Create(NewKey { note: "dashboard".into(), ..NewKey::of(Role::Viewer) });
         let Reply::Created(made) = asked(folder.path(), create).await.unwrap() else { panic!("not made") };
         let rotate = Request::Rotate { id: made.id.clone(), rotation: Rotation::default() };
@@ -304,6 +354,21 @@ mod tests {
         stop.cancel();
         task.await.unwrap();
         assert!(!path(folder.path()).exists());
+        let local = format!("local:{}", fs::metadata(folder.path()).unwrap().uid());
+        let told = |action: &str, object: &str, outcome: &str| format!("{local} {action} {object} {outcome}");
+        let expected = [
+            told("key.create", "", "allowed"),
+            told("key.create", &id, "done"),
+            told("key.rotate", &id, "allowed"),
+            told("key.rotate", &format!("{id} by {}", next.id), "done"),
+            told("key.revoke", &id, "allowed"),
+            told("key.revoke", &id, "done"),
+            told("key.create", "", "allowed"),
+            told("key.create", "", "failed"),
+            told("key.revoke", "nobody", "allowed"),
+            told("key.revoke", "nobody", "failed"),
+        ];
+        assert_eq!(audited.told(), expected);
         assert!(matches!(asked(folder.path(), Request::List).await, Err(Error::NotRunning { .. })));
     }
 

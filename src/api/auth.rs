@@ -9,7 +9,8 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::limits::{self, Rate, Throttle};
+use super::audited::{self, Client};
+use super::limits::{self, Rate};
 use super::problem::{Code, Problem};
 use super::state::State;
 use super::table;
@@ -21,15 +22,14 @@ pub(super) struct Allowed(pub(super) Identity);
 impl FromRequestParts<State> for Allowed {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &State) -> Result<Self, Problem> {
-        match (scope_of(parts), parts.extensions.get::<Identity>()) {
-            (Some(scope), Some(who)) if who.role.opens(scope) => Ok(Self(who.clone())),
-            (Some(scope), Some(who)) => Err(forbidden(who, scope)),
-            _ => {
-                tracing::error!("the route is not in the table of routes: it is open to nobody");
-                Err(Problem::of(Code::Forbidden))
-            }
-        }
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let (Some(scope), Some(who)) = (scope_of(parts), parts.extensions.get::<Identity>()) else {
+            tracing::error!("the route is not in the table of routes: it is open to nobody");
+            return Err(Problem::of(Code::Forbidden));
+        };
+        let allowed = who.role.opens(scope);
+        audited::authorized(&state.audit, parts, who, scope, allowed).await?;
+        if allowed { Ok(Self(who.clone())) } else { Err(forbidden(who, scope)) }
     }
 }
 
@@ -46,10 +46,14 @@ pub(super) async fn identify(Extract(state): Extract<State>, request: Request, n
         return next.run(Request::from_parts(parts, body)).await; // no such method, which needs no key to be told
     }
     let from = limits::client(&parts, state.trusted_proxies);
+    if let Some(from) = from {
+        parts.extensions.insert(Client(from));
+    }
     let throttle = &state.bounds().throttle;
-    let who = match bearer(&parts).and_then(|token| state.keys.authenticate(token, from, now_ms())) {
+    let token = bearer(&parts);
+    let who = match token.and_then(|token| state.keys.authenticate(token, from, now_ms())) {
         Ok(who) => who,
-        Err(denied) => return refuse(throttle, from, denied).into_response(),
+        Err(denied) => return refuse(&state, &parts, (token.ok(), from), denied).await.into_response(),
     };
     let own = who.rate.map(|rate| Rate::per_second(rate.per_second.get(), rate.burst.get()));
     match throttle.key(&who.key_id, own) {
@@ -68,10 +72,20 @@ pub(super) async fn identify(Extract(state): Extract<State>, request: Request, n
     }
 }
 
-fn refuse(throttle: &Throttle, from: Option<IpAddr>, denied: Denied) -> Problem {
-    match from.map(|from| throttle.bad_key(from)) {
-        Some(Err(too_many)) => too_many.problem("too many bad keys from this address"),
-        _ => unauthenticated(denied),
+/// Turns a bad key away. Beyond the limit of its address it is not worth an entry of the audit log each, which a stranger could
+/// fill: the first ones say enough.
+async fn refuse(
+    state: &State,
+    parts: &Parts,
+    (token, from): (Option<&str>, Option<IpAddr>),
+    denied: Denied,
+) -> Problem {
+    if let Some(Err(too_many)) = from.map(|from| state.bounds().throttle.bad_key(from)) {
+        return too_many.problem("too many bad keys from this address");
+    }
+    match audited::unauthenticated(&state.audit, parts, token, denied).await {
+        Ok(()) => unauthenticated(denied),
+        Err(unaudited) => unaudited.into(),
     }
 }
 

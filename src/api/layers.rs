@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::audited::RequestId;
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::telemetry::metrics::Http;
@@ -56,9 +57,10 @@ pub(super) fn cross_origin(origins: &[String]) -> Option<CorsLayer> {
 }
 
 /// Gives the request its id, counts and times it, and writes problems out.
-pub(super) async fn watch(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+pub(super) async fn watch(Extract(state): Extract<State>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = Http::method(request.method().as_str());
     let route = request.extensions().get::<MatchedPath>().cloned();
     state.metrics.http.in_flight.inc();

@@ -6,7 +6,7 @@
 //! | `layers` | what wraps every route: request ids, metrics, headers, panics, time and room |
 //! | `table` | the one table of who may do what |
 //! | `auth` | who asks, and whether the route's scope is open to them |
-//! | `client` | where a request comes from |
+//! | `audited` | what the audit log is told of both, and of writes |
 //! | `parameters`, `body` | queries and bodies, read strictly: all mistakes in one answer |
 //! | `fresh` | answers that say how fresh they are |
 //! | `probes` | `/livez`, `/readyz`, `/startupz`, `/metrics` |
@@ -25,6 +25,7 @@
 //!
 //! **Architecture invariant:** nothing here imports the engine (`stream`). What a handler needs is in [`State`].
 
+mod audited;
 mod auth;
 mod body;
 mod connections;

@@ -59,6 +59,8 @@ pub enum Code {
     PartitionElsewhere,
     /// The log takes nothing just now.
     LogUnavailable,
+    /// The audit log takes nothing just now, so nothing is done that it could not tell of.
+    AuditUnavailable,
     /// This instance reads Kafka: events are produced to its topics, not sent here.
     IngestElsewhere,
     /// A probe refuses; `reasons` says why.
@@ -69,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -91,6 +93,7 @@ impl Code {
         Self::Timeout,
         Self::PartitionElsewhere,
         Self::LogUnavailable,
+        Self::AuditUnavailable,
         Self::IngestElsewhere,
         Self::Unavailable,
         Self::Starting,
@@ -135,6 +138,9 @@ impl Code {
             }
             Self::LogUnavailable => {
                 ("log_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The log takes nothing just now")
+            }
+            Self::AuditUnavailable => {
+                ("audit_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The audit log takes nothing just now")
             }
             Self::IngestElsewhere => ("ingest_elsewhere", StatusCode::NOT_FOUND, "Events are not taken here"),
             Self::Starting => ("starting", StatusCode::SERVICE_UNAVAILABLE, "The process is starting"),
@@ -189,7 +195,7 @@ impl FieldError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unready {
     /// A stable name: `starting`, `joining`, `restoring`, `replaying`, `log_unreachable`, `registry_unreachable`,
-    /// `worker_stuck`, `stopping`, `fatal`.
+    /// `audit_unavailable`, `worker_stuck`, `stopping`, `fatal`.
     pub code: String,
     /// For people.
     pub detail: String,

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::limits::{Rates, Throttle};
 use super::problem::{Code, Problem};
 use crate::access::{Admin, Keys};
+use crate::audit::Audit;
 use crate::query::{self, Reader};
 use crate::telemetry::{Health, Metrics};
 use crate::topics::{Input, Offset};
@@ -38,6 +39,9 @@ pub enum IngestError {
     /// There is no room or no answer just now; the same request may be sent again.
     #[error("{0}")]
     Unavailable(String),
+    /// The audit log cannot be told of it.
+    #[error("{0}")]
+    Unaudited(String),
     /// The log is broken.
     #[error("{0}")]
     Broken(String),
@@ -90,6 +94,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The embedded log, where there is one.
     pub ingest: Option<Arc<dyn Ingest>>,
+    /// Who did what.
+    pub audit: Audit,
     /// Limits.
     pub limits: Limits,
     /// How many proxies of one's own stand before the service.

@@ -1,7 +1,6 @@
 //! Events in, on the embedded log. All of a request's events are taken or none.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
@@ -13,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::audited::Audited;
 use super::auth::Allowed;
 use super::events::{self, Form};
 use super::fresh;
@@ -167,6 +167,7 @@ async fn append(state: State, input: Input, request: Request) -> Result<Response
     Parameters::of(request.uri()).finish()?;
     let form = form_of(request.headers())?;
     let packing = Packing::of(request.headers())?;
+    let ingest = Audited::new(ingest, &state, request.extensions());
     let body = body_of(&state, request).await?;
     let limit = state.bounds().limits.body_bytes;
     let appended = tokio::task::spawn_blocking(move || take(&ingest, input, form, &packing.unpack(&body, limit)?));
@@ -182,13 +183,14 @@ async fn append(state: State, input: Input, request: Request) -> Result<Response
     Ok((StatusCode::ACCEPTED, headers, Json(Accepted { accepted: places.len(), positions })).into_response())
 }
 
-fn take(ingest: &Arc<dyn Ingest>, input: Input, form: Form, body: &[u8]) -> Result<(i64, Vec<Appended>), Problem> {
+fn take(ingest: &impl Ingest, input: Input, form: Form, body: &[u8]) -> Result<(i64, Vec<Appended>), Problem> {
     let refuse = |errors| Problem::with_errors(Code::InvalidEvents, errors);
     let events = events::split(form, body).map_err(|error| refuse(vec![error]))?;
     let now = now_ms();
     let appended = events::check(input, &events, now, |events| ingest.append(input, events, now)).map_err(refuse)?;
     match appended {
         Ok(places) => Ok((now, places)),
+        Err(IngestError::Unaudited(reason)) => Err(Problem::new(Code::AuditUnavailable, reason)),
         Err(IngestError::Unavailable(reason)) => Err(Problem::new(Code::LogUnavailable, reason)),
         Err(IngestError::Broken(reason)) => {
             tracing::error!(reason, "events cannot be appended");

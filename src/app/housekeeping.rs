@@ -39,6 +39,8 @@ pub struct Housekeeping {
     pub broker: Option<Arc<Broker>>,
     /// How long its inputs and dead letters are kept, in milliseconds.
     pub retention: Millis,
+    /// How long its audit log is, in milliseconds.
+    pub audit_retention: Millis,
 }
 
 impl Housekeeping {
@@ -126,6 +128,9 @@ impl Housekeeping {
             let old = broker.offset_at(Topic::DeadLetter, number, before)?;
             broker.trim(Topic::DeadLetter, number, old.min(meta.dead_letters))?;
         }
+        // The newest entry stays: it is what those that come are linked to.
+        let old = broker.offset_at(Topic::Audit, 0, clock::now() - self.audit_retention)?;
+        broker.trim(Topic::Audit, 0, old.min(broker.bounds(Topic::Audit, 0)?.end - 1))?;
         Ok(())
     }
 }

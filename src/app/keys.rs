@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Error, clock};
 use crate::access::{Admin, ControlLog, Created, KeyState, Keys, NewKey, Pepper, Peppers, Role};
+use crate::audit::{Audit, Caller};
 use crate::config::Config;
 
 /// The pepper that is configured, or the data folder's own.
@@ -28,11 +29,12 @@ pub fn load(keys: &Keys, control: &dyn ControlLog) -> Result<i64, Error> {
 }
 
 /// A fresh key with this note; those of the same note that were made before are revoked, for nobody knows them any more.
-pub fn replace(admin: &Admin, role: Role, note: &str) -> Result<Created, Error> {
+pub fn replace(admin: &Admin, audit: &Audit, role: Role, note: &str) -> Result<Created, Error> {
+    let acting = admin.acting(audit, Caller::system());
     let failed = |error: crate::access::Error| Error::Failed(error.to_string());
     let now = clock::now();
     for old in admin.list(now).into_iter().filter(|key| key.note == note && key.state == KeyState::Open) {
-        admin.revoke(&old.id).map_err(failed)?;
+        acting.revoke(&old.id).map_err(failed)?;
     }
-    admin.create(NewKey { note: note.to_owned(), ..NewKey::of(role) }, now).map_err(failed)
+    acting.create(NewKey { note: note.to_owned(), ..NewKey::of(role) }, now).map_err(failed)
 }

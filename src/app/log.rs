@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use super::audit::{EmbeddedAudit, EmbeddedEntries, KafkaAudit};
 use super::control::{EmbeddedControl, KafkaControl};
 use super::ingest::EmbeddedIngest;
 use super::tail::EmbeddedRows;
@@ -10,6 +11,7 @@ use super::{Error, settings};
 use crate::access::ControlLog;
 use crate::access::socket::Rows;
 use crate::api::Ingest;
+use crate::audit::AuditLog;
 use crate::config::{Config, LogKind};
 use crate::topics::embedded::{Broker, Place};
 use crate::topics::kafka;
@@ -63,6 +65,19 @@ impl Log {
             Self::Embedded(broker) => Arc::new(EmbeddedControl(Arc::clone(broker))),
             Self::Kafka(settings, _) => Arc::new(KafkaControl::open(settings)?),
         })
+    }
+
+    /// The audit topic.
+    pub fn audit(&self) -> Result<Arc<dyn AuditLog>, Error> {
+        Ok(match self {
+            Self::Embedded(broker) => Arc::new(EmbeddedAudit(Arc::clone(broker))),
+            Self::Kafka(settings, _) => Arc::new(KafkaAudit::open(settings)?),
+        })
+    }
+
+    /// The audit entries that the socket sends.
+    pub fn entries(&self) -> Option<Arc<dyn Rows>> {
+        self.broker().map(|broker| Arc::new(EmbeddedEntries(broker)) as Arc<dyn Rows>)
     }
 
     /// Where the sidecar writes events.

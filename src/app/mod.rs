@@ -1,9 +1,10 @@
 //! Puts the parts together: what is started in which order, what ends the process, what is stopped in which order.
 //!
 //! ```text
-//! start: telemetry -> data folder -> sidecar's probes -> registry -> log -> shared state -> keys -> workers
+//! start: telemetry -> data folder -> sidecar's probes -> registry -> log -> shared state -> audit -> keys -> workers
 //!        -> sidecar whole -> housekeeping
-//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> log closes -> traces
+//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> socket -> audit is written
+//!        out -> log closes -> traces
 //! ```
 //!
 //! A fatal error of any thread ends the process with its message: one that looks alive and does nothing is worse than none.
@@ -17,8 +18,10 @@
 //! | `patience` | waiting for whoever does not answer yet |
 //! | `observe` | what workers tell -> logs, metrics, health |
 //! | `control`, `ingest` | what access and API ask of the embedded log |
+//! | `audit` | the audit log on either log; reading it back |
 //! | `tail`, `line`, `verify` | the rows of either log, for eyes; and compared with the state |
 
+pub mod audit;
 pub mod checks;
 pub mod clock;
 mod control;
@@ -56,6 +59,7 @@ pub use reload::Reload;
 use crate::access::{Admin, Keys};
 use crate::api::Serving;
 use crate::api::tls::Tls;
+use crate::audit::{Audit, Writing};
 use crate::config::{self, Config};
 use crate::store::Partitions;
 use crate::telemetry::{self, Health, Metrics, events};
@@ -94,6 +98,8 @@ pub struct App {
     pub broker: Option<Arc<Broker>>,
     /// Administration of API keys.
     pub admin: Admin,
+    /// Who did what.
+    pub audit: Audit,
     /// Where the sidecar answers.
     pub address: SocketAddr,
     runtime: Runtime,
@@ -105,6 +111,7 @@ pub struct App {
     /// Stops what serves them: the socket, the followed control topic.
     stop_last: CancellationToken,
     threads: Vec<JoinHandle<()>>,
+    writing: Writing,
     events: Receiver<Event>,
     renewable: Renewable,
     reload: Option<Reload>,
@@ -152,7 +159,9 @@ impl App {
         let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
         let tls = settings::tls_files(config).map(|files| Tls::load(&files)).transpose();
         let tls = tls.map_err(|error| Error::Configuration(error.to_string()))?;
+        let watch = audit::Watch { metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
         let common = Common {
+            audit: Audit::new(&settings::audit(config), Arc::new(watch)),
             config,
             tls,
             keys,
@@ -169,19 +178,21 @@ impl App {
         let sidecar = common.sidecar()?;
         tracing::info!(address = %sidecar.address(), "probes answer");
         let ground = common.ground()?;
+        let writing = common.audit(&ground.log)?;
         let admin = common.load_keys(&ground.log)?;
         let mut threads = common.workers(&ground)?;
         let state = common.state(Some(&ground.log), Some(&admin))?;
         sidecar.open(state.clone());
         threads.push(common.housekeeping(&ground)?);
         common.health.running();
-        let Common { tls, metrics, health, partitions, stop, stop_sidecar, stop_last, runtime, .. } = common;
+        let Common { tls, metrics, health, partitions, audit, stop, stop_sidecar, stop_last, runtime, .. } = common;
         Ok(Self {
             metrics,
             health,
             partitions,
             broker: ground.log.broker(),
             admin,
+            audit: audit.clone(),
             address: sidecar.address(),
             runtime,
             sidecar,
@@ -189,8 +200,9 @@ impl App {
             stop_sidecar,
             stop_last,
             threads,
+            writing,
             events,
-            renewable: Renewable { state, tls },
+            renewable: Renewable { state, tls, audit },
             reload: None,
         })
     }
@@ -249,6 +261,8 @@ impl App {
             tracing::warn!(%error, "the sidecar did not end well");
         }
         self.stop_last.cancel();
+        self.audit.stop(settings::stopped(&outcome));
+        self.writing.join();
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         tracing::info!("stopped");
         outcome

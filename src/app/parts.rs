@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -15,10 +16,13 @@ use super::observe::Watch;
 use super::patience::Patience;
 use super::registry::{self, Rows};
 use super::{Error, Event, clock, keys, settings, workers};
-use crate::access::{Admin, ControlLog, Keys, socket};
+use crate::access::socket::{self, Backend};
+use crate::access::{Admin, ControlLog, Keys};
 use crate::api::tls::Tls;
 use crate::api::{self, Serving};
+use crate::audit::{self, Audit, Memory, Writing};
 use crate::config::Config;
+use crate::config::units::Span;
 use crate::query::Reader;
 use crate::registry::Schemas;
 use crate::store::{Partitions, Shared};
@@ -38,6 +42,8 @@ pub struct Common<'c> {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub partitions: Arc<Partitions>,
+    /// Who did what; written once the log is there.
+    pub audit: Audit,
     /// Cancelled by the first signal.
     pub interrupted: CancellationToken,
     pub stop: CancellationToken,
@@ -78,6 +84,21 @@ impl Common<'_> {
         Ok(Rows { registry, format })
     }
 
+    /// Begins to write the audit log, and waits until it has been told of this start.
+    pub fn audit(&self, log: &Log) -> Result<Writing, Error> {
+        let memory = Memory::of(&self.config.engine.data_dir);
+        let started = settings::started(self.config);
+        let writing = Writing::start(&self.audit, log.audit()?, memory, started);
+        let writing = writing.map_err(|error| Error::State(error.to_string()))?;
+        self.patiently(|| {
+            writing.ready(Duration::from_secs(1), &self.audit).map_err(|error| match error {
+                audit::Error::Away(why) => Error::Unreachable(why),
+                audit::Error::Refused(why) => Error::Refused(why),
+            })
+        })?;
+        Ok(writing)
+    }
+
     /// Loads the keys, follows the control topic, and answers on the data folder's socket.
     pub fn load_keys(&self, log: &Log) -> Result<Admin, Error> {
         let _context = self.runtime.enter();
@@ -86,7 +107,9 @@ impl Common<'_> {
         let next = self.patiently(|| keys::load(&self.keys, &*control))?;
         let admin = Admin::new(Arc::clone(&self.keys), Arc::clone(&control));
         self.follow(control, next)?;
-        self.runtime.spawn(server.serve(admin.clone(), log.rows(), self.stop_last.clone()));
+        let (rows, entries) = (log.rows(), log.entries());
+        let backend = Backend { admin: admin.clone(), audit: self.audit.clone(), rows, entries };
+        self.runtime.spawn(server.serve(backend, self.stop_last.clone()));
         self.runtime.spawn(admin.clone().keep_uses(self.stop_last.clone()));
         Ok(admin)
     }
@@ -182,6 +205,7 @@ impl Common<'_> {
             health: Arc::clone(&self.health),
             metrics: Arc::clone(&self.metrics),
             ingest: log.and_then(Log::ingest),
+            audit: self.audit.clone(),
             limits: settings::limits(self.config),
             trusted_proxies: self.config.sidecar.trusted_proxies,
             cors_origins: self.config.sidecar.cors_origins.clone(),
@@ -194,13 +218,14 @@ impl Common<'_> {
 
     /// Starts housekeeping.
     pub fn housekeeping(&self, ground: &Ground) -> Result<JoinHandle<()>, Error> {
-        let retention = i64::try_from(self.config.topics.retention.millis()).unwrap_or(i64::MAX);
+        let millis = |span: Span| i64::try_from(span.millis()).unwrap_or(i64::MAX);
         let housekeeping = Housekeeping {
             metrics: Arc::clone(&self.metrics),
             partitions: Arc::clone(&self.partitions),
             shared: Arc::clone(&ground.shared),
             broker: ground.log.broker(),
-            retention,
+            retention: millis(self.config.topics.retention),
+            audit_retention: millis(self.config.audit.retention),
         };
         housekeeping.spawn(self.stop.clone(), self.guard(Housekeeping::NAME))
     }

@@ -1,12 +1,13 @@
-//! SIGHUP: the configuration is read again, and limits, certificates and the log filter are taken from it, all or none. What
+//! SIGHUP: the configuration is read again, and limits, certificates, the log filter and the audit's sample are taken from it, all
+//! or none. What
 //! else has changed in it is named, and holds from the next start on.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Error, settings};
 use crate::api;
 use crate::api::tls::{self, Tls};
+use crate::audit::{Action, Audit, Caller, Draft, Outcome, Unavailable};
 use crate::config::{self, Config};
 use crate::telemetry::Filter;
 
@@ -16,6 +17,8 @@ pub struct Renewable {
     pub state: api::State,
     /// Its certificates, if it has any.
     pub tls: Option<Tls>,
+    /// Who did what.
+    pub audit: Audit,
 }
 
 type Load = Box<dyn Fn() -> Result<Config, config::Error> + Send>;
@@ -40,17 +43,24 @@ impl Reload {
 
     /// Reads the configuration and renews what can be; says what came of it.
     pub fn run(&self, renewable: &Renewable) {
-        match self.try_run(renewable) {
+        match self.audited(renewable) {
             Ok(later) if later.is_empty() => tracing::info!("configuration read again"),
             Ok(later) => tracing::warn!(changed = later.join(", "), "configuration read again; these need a restart"),
             Err(error) => tracing::error!(%error, "configuration read again, and nothing of it taken"),
         }
     }
 
+    fn audited(&self, renewable: &Renewable) -> Result<Vec<String>, Error> {
+        let config = (self.load)().map_err(|error| Error::Configuration(error.to_string()))?;
+        let draft = Draft::new(Caller::system(), Action::Reload, "configuration", Outcome::Allowed);
+        let draft = Draft { config: Some(settings::digest(&config)), ..draft };
+        let refused = |error: Unavailable| Error::Failed(error.to_string());
+        renewable.audit.change(draft, refused, || self.take(renewable, config), |_| None)
+    }
+
     /// Everything that can fail comes before anything that changes.
-    fn try_run(&self, renewable: &Renewable) -> Result<Vec<String>, Error> {
+    fn take(&self, renewable: &Renewable, config: Config) -> Result<Vec<String>, Error> {
         let failed = |error: String| Error::Configuration(error);
-        let config = (self.load)().map_err(|error| failed(error.to_string()))?;
         let filter = Filter::read(&config.telemetry.log_filter).map_err(|error| failed(error.to_string()))?;
         let certificates = match (settings::tls_files(&config), &renewable.tls) {
             (Some(files), Some(tls)) => Some((tls, tls::read(&files).map_err(|error| failed(error.to_string()))?)),
@@ -62,10 +72,12 @@ impl Reload {
             tls.renew(renewed);
         }
         self.filter.put(filter);
+        renewable.audit.set_read_sample(config.audit.read_sample);
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
         let later = changed(&holds, &config);
         (holds.limits, holds.tls) = (config.limits, config.tls);
         holds.telemetry.log_filter = config.telemetry.log_filter;
+        holds.audit.read_sample = config.audit.read_sample;
         Ok(later)
     }
 }
@@ -75,7 +87,8 @@ fn changed(holds: &Config, read: &Config) -> Vec<String> {
     let tree = |config: &Config| serde_json::to_value(config).unwrap_or_default();
     let (holds, read) = (tree(holds), tree(read));
     let taken = |path: &str| {
-        path.starts_with("limits.") || path.starts_with("tls.") || path == "telemetry.log_filter"
+        let alone = ["telemetry.log_filter", "audit.read_sample"];
+        path.starts_with("limits.") || path.starts_with("tls.") || alone.contains(&path)
     };
     let differs = |path: &&str| {
         let pointer = format!("/{}", path.replace('.', "/"));

@@ -4,12 +4,15 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::Error;
+use crate::audit::{Action, Caller, Draft, Outcome};
 use crate::config::{Config, LogFormat, LogKind};
 use crate::core::Millis;
 use crate::seal::{self, Kek, Keks};
 use crate::topics::{Limit, PerInput, embedded, kafka};
-use crate::{api, store, stream, telemetry};
+use crate::{api, audit, store, stream, telemetry};
 
 /// Where the embedded log lies.
 pub fn log_dir(config: &Config) -> PathBuf {
@@ -164,7 +167,39 @@ pub fn creation(config: &Config) -> kafka::topics::Creation {
         partitions: config.topics.partitions,
         replicas: config.topics.replication.into(),
         retention: Some(config.topics.retention.duration()),
+        audit_retention: config.audit.retention.duration(),
     }
+}
+
+/// The audit: decisions wait for room for half the time that a request has.
+pub fn audit(config: &Config) -> audit::Settings {
+    audit::Settings {
+        queue: 8_192,
+        patience: config.limits.request_timeout.duration() / 2,
+        read_sample: config.audit.read_sample,
+        clock: super::clock::now,
+    }
+}
+
+/// How the process tells of its start. The digest is of what the configuration says, secrets hidden.
+pub fn started(config: &Config) -> audit::Started {
+    audit::Started {
+        instance: instance(config),
+        version: env!("CARGO_PKG_VERSION").into(),
+        config: digest(config),
+    }
+}
+
+/// A digest of what the configuration says, secrets hidden.
+pub fn digest(config: &Config) -> String {
+    audit::entry::hex(&Sha256::digest(serde_json::to_vec(config).unwrap_or_default()))
+}
+
+/// How the process tells of its stop.
+pub fn stopped(outcome: &Result<(), Error>) -> Draft {
+    let ended = if outcome.is_ok() { Outcome::Done } else { Outcome::Failed };
+    let draft = Draft::new(Caller::system(), Action::Stop, "process", ended);
+    draft.because(outcome.as_ref().err().map(ToString::to_string).unwrap_or_default())
 }
 
 /// What callers may ask of the sidecar.

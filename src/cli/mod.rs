@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod audit;
 mod check;
 mod demo;
 mod exit;
@@ -48,6 +49,8 @@ enum Command {
     Keys(keys::Command),
     Tail(tail::Args),
     Verify(verify::Args),
+    #[command(subcommand)]
+    Audit(audit::Command),
 }
 
 /// Where the configuration comes from.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Keys(command) => keys::run(&command),
         Command::Tail(args) => tail::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Audit(command) => audit::run(&command),
     };
     outcome.unwrap_or_else(report).into()
 }

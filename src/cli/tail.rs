@@ -1,12 +1,12 @@
 //! `tributary tail`.
 
 use std::io::{BufWriter, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tributary::app::tail;
-use tributary::config::LogKind;
+use tributary::config::{Config, LogKind};
 
-use super::{ConfigArgs, Exit, Outcome};
+use super::{ConfigArgs, Exit, Failure, Outcome};
 
 /// Print the rows as they come, one JSON object a line
 #[derive(Debug, clap::Args)]
@@ -35,15 +35,16 @@ enum From {
 
 /// Prints until interrupted.
 pub fn run(args: &Args) -> Outcome {
-    let config = match &args.data_dir {
-        Some(folder) => {
-            let mut config = tributary::config::Config::default();
-            config.log.kind = LogKind::Embedded;
-            config.engine.data_dir = folder.clone();
-            config
-        }
-        None => args.config.load()?,
-    };
+    let config = config(args.data_dir.as_deref(), &args.config)?;
     tail::run(&config, args.from == From::Beginning, &mut BufWriter::new(stdout().lock()))?;
     Ok(Exit::Done)
+}
+
+/// The configuration, or that of an embedded log in this folder.
+pub(super) fn config(data_dir: Option<&Path>, args: &ConfigArgs) -> Result<Config, Failure> {
+    let Some(folder) = data_dir else { return args.load() };
+    let mut config = Config::default();
+    config.log.kind = LogKind::Embedded;
+    config.engine.data_dir = folder.to_owned();
+    Ok(config)
 }

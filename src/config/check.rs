@@ -38,6 +38,7 @@ impl Config {
         self.sidecar.check(&self.tls, &mut problems);
         self.tls.check(&mut problems);
         self.limits.check(&mut problems);
+        self.check_audit(&mut problems);
         self.check_telemetry(&mut problems);
         if let Err(problem) = self.core_rules() {
             problems.push(problem);
@@ -169,6 +170,14 @@ impl Config {
         if seal.key_file.is_none() && !seal.older_key_files.is_empty() {
             problems.push(Problem::new("seal.key_file", "none, but there are older ones", "name the key in use"));
         }
+    }
+
+    fn check_audit(&self, problems: &mut Vec<Problem>) {
+        let share = self.audit.read_sample;
+        if !(0.0..=1.0).contains(&share) {
+            problems.push(Problem::new("audit.read_sample", format!("{share} is out of range"), "choose 0 to 1"));
+        }
+        between("audit.retention", self.audit.retention, Span::from_secs(3_600), Span::from_days(3_650), problems);
     }
 
     fn check_telemetry(&self, problems: &mut Vec<Problem>) {

@@ -22,8 +22,8 @@ pub mod units;
 pub use error::{Error, Problem};
 pub use sidecar::{Limits, Sidecar, Tls};
 pub use tree::{
-    Access, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules, Seal,
-    Telemetry, Topics,
+    Access, Audit, Config, Engine, Format, Kafka, Log, LogFormat, LogKind, Memory, Output, Properties, Registry, Rules,
+    Seal, Telemetry, Topics,
 };
 
 #[cfg(test)]

@@ -311,6 +311,23 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "audit",
+        about: "Who did what: see audit.md.",
+        settings: &[
+            setting(
+                "audit.read_sample",
+                "number, 0 to 1",
+                "The share of the reads of reports and journeys that is written when they are allowed. What is denied, and \
+                 every change, always is.",
+            ),
+            setting(
+                "audit.retention",
+                "duration, 1h to 3650d",
+                "How long entries are kept. On Kafka the topic that is there decides; this is what `topics create` makes.",
+            ),
+        ],
+    },
+    Section {
         name: "telemetry",
         about: "Logs and traces.",
         settings: &[

@@ -27,6 +27,7 @@ pub struct Config {
     pub tls: Tls,
     pub limits: Limits,
     pub access: Access,
+    pub audit: Audit,
     pub telemetry: Telemetry,
 }
 
@@ -328,6 +329,21 @@ pub struct Access {
     pub pepper_file: Option<PathBuf>,
     #[serde(deserialize_with = "comma_separated")]
     pub older_pepper_files: Vec<String>,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // see `settings`
+pub struct Audit {
+    pub read_sample: f64,
+    pub retention: Span,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { read_sample: 0.01, retention: Span::from_days(365) }
+    }
 }
 
 /// `[telemetry]`.

@@ -75,7 +75,7 @@ fn show(app: &App, config: &Config, options: &Options) -> Result<(), Error> {
     let Some(broker) = app.broker.clone() else {
         return Err(Error::Failed("the demo needs the embedded log".into()));
     };
-    let key = key::of(&config.engine.data_dir, &app.admin)?;
+    let key = key::of(&config.engine.data_dir, &app.admin, &app.audit)?;
     let frame = frame(config, app.address, &key);
     let sent = Arc::new(Sent::default());
     let stop = Arc::new(AtomicBool::new(false));

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `worker`, `options` | the loop of one thread and its partitions |
+//! | `transaction` | one transaction over what they have prepared, and the writes after it |
 //! | `partition` | one partition: its phases, its batches |
 //! | `recovery` | from assigned to live: judged, replayed, then answered |
 //! | `taking` | whether it may be taken, and from where |
@@ -17,7 +18,7 @@
 //! | `planted` | bugs for tests to plant |
 //!
 //! **Architecture invariant:** the state is written only after the commit of the transaction that covers the same
-//! records (`worker::transact`), and no record is answered before every input has reached its committed offset
+//! records (`transaction`), and no record is answered before every input has reached its committed offset
 //! (`recovery`).
 
 pub mod apply;
@@ -37,6 +38,7 @@ pub mod prepare;
 mod recovery;
 pub mod rows;
 pub mod taking;
+mod transaction;
 pub mod worker;
 
 pub use observe::{BatchReport, Lag, Moment, Observer};

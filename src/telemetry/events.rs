@@ -293,6 +293,47 @@ impl LogUnreachable<'_> {
     }
 }
 
+/// The audit log takes nothing; changes are refused.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditUnreachable<'a> {
+    /// What went wrong.
+    pub reason: &'a str,
+}
+
+impl AuditUnreachable<'_> {
+    /// Log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.audit.failures.inc();
+        warn!(reason = self.reason, "audit log not writable, changes are refused");
+    }
+}
+
+/// Entries of the audit log are durable.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditWritten {
+    /// How many.
+    pub entries: u64,
+}
+
+impl AuditWritten {
+    /// Log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.audit.entries.inc_by(self.entries);
+        debug!(entries = self.entries, "audit entries written");
+    }
+}
+
+/// The audit log could not take an entry, so what it tells of did not happen.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditRefused;
+
+impl AuditRefused {
+    /// Metric; the log line is [`AuditUnreachable`]'s.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.audit.refused.inc();
+    }
+}
+
 /// The state of a partition must not be continued; the process ends.
 #[derive(Clone, Copy, Debug)]
 pub struct StateRefused<'a> {
@@ -393,6 +434,9 @@ mod tests {
         RegistryUnreachable { reason }.emit(&metrics);
         LogUnreachable { reason }.emit(&metrics);
         PanicCaught { partition: 0, records: 9 }.emit(&metrics);
+        AuditUnreachable { reason }.emit(&metrics);
+        AuditRefused.emit(&metrics);
+        AuditWritten { entries: 3 }.emit(&metrics);
         StateRefused { partition: 0, reason }.emit(&metrics);
         FatalError { reason }.emit(&metrics);
         RecordSetAside { topic: "conversions", partition: 0, offset: 9, field: "kind", reason }.emit(&metrics);
@@ -403,6 +447,9 @@ mod tests {
             "tributary_transactions_total{outcome=\"fenced\"} 1",
             "tributary_dependency_unreachable_total{dependency=\"registry\"} 1",
             "tributary_dependency_unreachable_total{dependency=\"log\"} 1",
+            "tributary_audit_failures_total 1",
+            "tributary_audit_refused_total 1",
+            "tributary_audit_entries_total 3",
             "tributary_panics_total 1",
             "tributary_fatal_errors_total 2",
             "tributary_dead_letters_total{reason=\"kind\"} 1",

@@ -7,6 +7,7 @@ mod broker;
 #[path = "../support/proxy.rs"]
 mod proxy;
 
+mod audit;
 mod control;
 mod faults;
 mod group;

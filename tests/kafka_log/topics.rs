@@ -1,5 +1,7 @@
 //! `topics create` and `topics check`: what is right is said, what is wrong is found.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -44,7 +46,11 @@ fn topics_that_were_created_pass_the_check() {
         assert!(findings.iter().any(|finding| finding.subject == subject), "{subject} was not looked at");
     }
     // Once more changes nothing.
-    let again = create(&settings, &Creation { partitions: 5, replicas: 1, retention: None }).unwrap();
+    let again = create(
+        &settings,
+        &Creation { partitions: 5, replicas: 1, retention: None, audit_retention: Duration::from_secs(86_400) },
+    )
+    .unwrap();
     assert!(again.iter().all(Finding::is_ok), "{again:#?}");
     assert!(check(&settings).unwrap().iter().all(Finding::is_ok));
 }

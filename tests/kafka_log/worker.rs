@@ -17,7 +17,7 @@ pub const METADATA: &str = "rules=1;core=1;log=x";
 /// Settings with topics that carry the test's name, made with so many partitions.
 pub fn settings(brokers: &str, test: &str, partitions: u32) -> Settings {
     let mut settings = bare_settings(brokers, test);
-    let creation = Creation { partitions, replicas: 1, retention: None };
+    let creation = Creation { partitions, replicas: 1, retention: None, audit_retention: Duration::from_secs(86_400) };
     for finding in create(&settings, &creation).unwrap() {
         assert!(finding.is_ok(), "{finding}");
     }

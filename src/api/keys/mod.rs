@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use self::shape::{ApiKey, ApiKeys, CreatedApiKey, KeyRevocation, KeyRotation, NewApiKey};
+use super::audited;
 use super::auth::Allowed;
 use super::body::{Fields, moment, text, whole};
 use super::parameters::Parameters;
@@ -20,7 +21,8 @@ use super::problem::{Code, Problem};
 use super::reads::{DEFAULT_PAGE, limit};
 use super::state::State;
 use crate::access::request::{self, MAX_NETWORKS};
-use crate::access::{Admin, Created, Error, Listed, NewKey, Rate, Role, Rotation, now_ms};
+use crate::access::{Acting, Admin, Created, Error, Identity, Listed, NewKey, Rate, Role, Rotation, now_ms};
+use crate::audit::{Actor, Audit, Caller};
 use crate::core::Millis;
 
 /// The shortest grace of a key that rotates itself, in milliseconds.
@@ -67,11 +69,15 @@ pub(super) async fn show(
     request_body(content = NewApiKey, content_type = "application/json"),
     responses((status = 201, description = "The key, secret included", body = CreatedApiKey,
         headers(("Location" = String, description = "Where the key is from now on")))))]
-pub(super) async fn create(_: Allowed, Extract(state): Extract<State>, request: Request) -> Result<Response, Problem> {
-    let admin = admin(&state)?;
+pub(super) async fn create(
+    Allowed(who): Allowed,
+    Extract(state): Extract<State>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let desk = Desk::of(&state, &who, &request)?;
     let parameters = Parameters::of(request.uri());
     let new = new_key(Fields::of(&state, parameters, request).await?)?;
-    made(blocking(admin, move |admin, now| seen(admin, admin.create(new, now)?, now)).await?)
+    made(desk.change(move |acting, now| seen(acting, acting.create(new, now)?, now)).await?)
 }
 
 /// Makes a successor of a key: same role, note, limits and networks, an id and a secret of its own. The old key stays good
@@ -87,11 +93,11 @@ pub(super) async fn rotate(
     Path(key_id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let admin = admin(&state)?;
+    let desk = Desk::of(&state, &who, &request)?;
     let parameters = of_key(&key_id, request.uri());
     let own = who.key_id == key_id;
     let rotation = rotation(Fields::of(&state, parameters, request).await?, own)?;
-    made(blocking(admin, move |admin, now| seen(admin, admin.rotate(&key_id, rotation, now)?, now)).await?)
+    made(desk.change(move |acting, now| seen(acting, acting.rotate(&key_id, rotation, now)?, now)).await?)
 }
 
 /// Revokes a key, for ever. It opens nothing within a second on every instance. A key does not revoke itself.
@@ -105,7 +111,7 @@ pub(super) async fn revoke(
     Path(key_id): Path<String>,
     request: Request,
 ) -> Result<Json<ApiKey>, Problem> {
-    let admin = admin(&state)?;
+    let desk = Desk::of(&state, &who, &request)?;
     let parameters = of_key(&key_id, request.uri());
     Fields::of(&state, parameters, request).await?.finish()?;
     if who.key_id == key_id {
@@ -113,9 +119,9 @@ pub(super) async fn revoke(
             "a key does not revoke itself: revoke it with another admin key or `tributary keys revoke`, or rotate it";
         return Err(Problem::new(Code::Conflict, way_out));
     }
-    let revoked = blocking(admin, move |admin, now| {
-        admin.revoke(&key_id)?;
-        admin.get(&key_id, now)
+    let revoked = desk.change(move |acting, now| {
+        acting.revoke(&key_id)?;
+        acting.keys().get(&key_id, now)
     });
     Ok(Json(revoked.await?.into()))
 }
@@ -131,18 +137,32 @@ fn of_key(key_id: &str, uri: &Uri) -> Parameters {
     parameters
 }
 
-/// Changes keys on a thread that may block: until the change is durable.
-async fn blocking<T: Send + 'static>(
+/// Where keys are changed, in the name of who asks: on a thread that may block, and answered when it is durable.
+struct Desk {
     admin: Admin,
-    change: impl FnOnce(&Admin, Millis) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Problem> {
-    let done = tokio::task::spawn_blocking(move || change(&admin, now_ms()));
-    Ok(done.await.map_err(|_| Problem::of(Code::Internal))??)
+    audit: Audit,
+    caller: Caller,
+}
+
+impl Desk {
+    fn of(state: &State, who: &Identity, request: &Request) -> Result<Self, Problem> {
+        let caller = audited::caller(request.extensions(), Actor::Key(who.key_id.clone()));
+        Ok(Self { admin: admin(state)?, audit: state.audit.clone(), caller })
+    }
+
+    async fn change<T: Send + 'static>(
+        self,
+        change: impl FnOnce(&Acting<'_>, Millis) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Self { admin, audit, caller } = self;
+        let done = tokio::task::spawn_blocking(move || change(&admin.acting(&audit, caller), now_ms()));
+        Ok(done.await.map_err(|_| Problem::of(Code::Internal))??)
+    }
 }
 
 /// What was made, and as it stands.
-fn seen(admin: &Admin, created: Created, now: Millis) -> Result<(Created, Listed), Error> {
-    let stands = admin.get(&created.id, now)?;
+fn seen(acting: &Acting<'_>, created: Created, now: Millis) -> Result<(Created, Listed), Error> {
+    let stands = acting.keys().get(&created.id, now)?;
     Ok((created, stands))
 }
 
@@ -197,6 +217,7 @@ impl From<Error> for Problem {
             Error::NoKey(_) => Self::of(Code::NotFound),
             Error::Conflict(why) => Self::new(Code::Conflict, why),
             Error::Asked(why) => Self::new(Code::InvalidBody, why),
+            Error::Unaudited(why) => why.into(),
             Error::Control(why) => {
                 tracing::warn!(why, "a key cannot be changed just now");
                 Self::of(Code::LogUnavailable)

@@ -1,6 +1,7 @@
 //! The whole service, asked through its router (and, where it is about sockets, through one).
 
 mod access;
+mod audited;
 mod keys;
 mod limits;
 mod open;
@@ -23,6 +24,7 @@ use tower::ServiceExt;
 use super::{Appended, Face, Ingest, IngestError, Limits, NewEvent, Parts, Rendered, State};
 use crate::access::control::memory::MemoryControl;
 use crate::access::{Admin, ControlLog, Keys, NewKey, Pepper, Peppers, Role};
+use crate::audit::log::memory::Audited;
 use crate::query::samples::Shop;
 use crate::telemetry::{Health, Metrics, PartitionState, WorkerHealth};
 use crate::topics::Input;
@@ -34,6 +36,7 @@ pub(super) struct Bench {
     pub(super) worker: Arc<WorkerHealth>,
     pub(super) log: Arc<Log>,
     pub(super) admin: Admin,
+    pub(super) audited: Audited,
     pub(super) state: State,
 }
 
@@ -114,6 +117,7 @@ impl Bench {
         let ingest = embedded.then(|| Arc::clone(&log) as Arc<dyn Ingest>);
         let metrics = Arc::new(Metrics::new().unwrap());
         let reader = shop.reader.clone();
+        let audited = Audited::start();
         let state = State::new(Parts {
             keys,
             admin: Some(admin.clone()),
@@ -122,11 +126,12 @@ impl Bench {
             health: Arc::clone(&health),
             metrics,
             ingest,
+            audit: audited.audit.clone(),
             limits,
             trusted_proxies: 0,
             cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
         });
-        Self { shop, health, worker, log, admin, state }
+        Self { shop, health, worker, log, admin, audited, state }
     }
 
     pub(super) fn router(&self) -> Router {

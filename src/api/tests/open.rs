@@ -130,6 +130,7 @@ fn codes_are_added_to_and_never_changed() {
         ("timeout", 503),
         ("partition_elsewhere", 503),
         ("log_unavailable", 503),
+        ("audit_unavailable", 503),
         ("ingest_elsewhere", 404),
         ("unavailable", 503),
         ("starting", 503),

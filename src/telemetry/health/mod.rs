@@ -83,6 +83,8 @@ struct Inner {
     /// What the start waits for, until every part runs.
     starting: Option<String>,
     fatal: Option<String>,
+    /// Why the audit log cannot be written.
+    audit: Option<String>,
 }
 
 impl Default for Health {
@@ -101,7 +103,7 @@ impl Health {
             stuck_after,
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            inner: Mutex::new(Inner { workers: Vec::new(), starting, fatal: None }),
+            inner: Mutex::new(Inner { workers: Vec::new(), starting, fatal: None, audit: None }),
         }
     }
 
@@ -129,6 +131,11 @@ impl Health {
     /// The process ends because of this. The first reason stays.
     pub fn fatal(&self, reason: impl Into<String>) {
         self.inner().fatal.get_or_insert(reason.into());
+    }
+
+    /// The audit log cannot be written because of this, or it can again.
+    pub fn audit(&self, trouble: Option<&str>) {
+        self.inner().audit = trouble.map(str::to_owned);
     }
 
     /// The process was told to stop: not ready from now on.
@@ -178,6 +185,7 @@ impl Health {
         }
         let inner = self.inner();
         reasons.extend(inner.starting.iter().map(|what| Reason::new("starting", what)));
+        reasons.extend(inner.audit.iter().map(|why| Reason::new("audit_unavailable", why)));
         reasons.extend(inner.workers.iter().flat_map(|worker| worker.not_ready()));
         reasons
     }
@@ -282,6 +290,10 @@ mod tests {
         assert_eq!((codes(&reasons), reasons[0].worker.as_deref()), (vec!["log_unreachable"], Some("worker-1")));
         assert!(reasons[0].detail.contains("worker-1") && reasons[0].detail.contains("no broker"));
         workers[1].log_reachable();
+        assert!(health.not_ready().is_empty());
+        health.audit(Some("no broker"));
+        assert_eq!((codes(&health.not_ready()), health.not_alive().len()), (vec!["audit_unavailable"], 0));
+        health.audit(None);
         assert!(health.not_ready().is_empty());
     }
 

@@ -3,6 +3,7 @@
 //! Names begin with `tributary_`, are in base units (seconds, bytes) and end in `_total` where they only grow. No label
 //! takes a value that strangers choose. Children are resolved once, so that a batch costs atomic additions and no look-up.
 
+mod audit;
 mod dead_letters;
 mod http;
 mod make;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
+pub use audit::Audit;
 pub use dead_letters::{DeadLetters, REASONS};
 pub use http::Http;
 pub use store::{Store, StoreSizes};
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub store: Store,
     /// The sidecar's requests.
     pub http: Http,
+    /// The audit log.
+    pub audit: Audit,
     pub(super) lines: Lines,
 }
 
@@ -68,6 +72,7 @@ impl Metrics {
             dead_letters: DeadLetters::new(&registry)?,
             store: Store::new(&registry)?,
             http: Http::new(&registry)?,
+            audit: Audit::new(&registry)?,
             lines: Lines::new(),
             registry,
         })

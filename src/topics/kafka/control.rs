@@ -144,16 +144,19 @@ impl Appender {
         self.answer(topic, &waited)
     }
 
-    /// Appends records to one partition of a topic, and returns once all are acknowledged.
+    /// Appends records to one partition of a topic, and returns once all are acknowledged. After an error, too, none is still
+    /// on its way: what is appended again does not meet the first attempt.
     pub fn append_all<'a>(
         &self,
         topic: &str,
         partition: u32,
         records: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<Vec<Offset>, Error> {
-        let waited: Result<Vec<_>, _> =
+        let waited: Vec<_> =
             records.into_iter().map(|record| self.enqueue(topic, Some(partition), record, None)).collect();
-        waited?.iter().map(|waited| self.answer(topic, waited).map(|(_, offset)| offset)).collect()
+        let answer = |waited: Result<Receiver<Answer>, Error>| self.answer(topic, &waited?).map(|(_, offset)| offset);
+        let answers: Vec<_> = waited.into_iter().map(answer).collect();
+        answers.into_iter().collect()
     }
 
     fn enqueue(

@@ -45,6 +45,11 @@ impl Tail {
         self.partitions
     }
 
+    /// The oldest offset of a partition that is still there.
+    pub fn begin(&self, partition: u32) -> Result<Offset, Error> {
+        Ok(self.reader.bounds(partition)?.0)
+    }
+
     /// Hands out what has come, in order within each partition, waiting up to `wait` for it. Whether there was anything.
     ///
     /// # Errors

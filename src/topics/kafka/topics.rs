@@ -25,6 +25,8 @@ pub struct Creation {
     /// How long inputs and dead letters are kept after their timestamps; none: for ever, so that the state can always be made
     /// again from the log.
     pub retention: Option<Duration>,
+    /// How long the audit log is kept.
+    pub audit_retention: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -64,7 +66,7 @@ fn wanted(settings: &Settings, creation: &Creation) -> Vec<(String, u32, TopicSe
         all
     };
     let mut audit = common("delete");
-    audit.push(("retention.ms", millis(365 * DAY)));
+    audit.push(("retention.ms", millis(creation.audit_retention)));
     vec![
         (names.touchpoints.clone(), creation.partitions, kept(DEFAULT_RECORD)),
         (names.conversions.clone(), creation.partitions, kept(DEFAULT_RECORD)),
@@ -359,7 +361,8 @@ mod tests {
     #[test]
     fn topics_that_share_partition_numbers_are_made_alike_and_dead_letters_have_room() {
         let settings = Settings::new("127.0.0.1:1", "g", "i");
-        let topics = wanted(&settings, &Creation { partitions: 6, replicas: 3, retention: None });
+        let topics =
+            wanted(&settings, &Creation { partitions: 6, replicas: 3, retention: None, audit_retention: 9 * DAY });
         let of = |name: &str| topics.iter().find(|(found, ..)| found == name).unwrap();
         let setting = |name: &str, key: &str| {
             of(name).2.iter().find(|(found, _)| *found == key).map(|(_, value)| value.clone()).unwrap()
@@ -372,5 +375,6 @@ mod tests {
         assert!(room >= setting("conversions", "max.message.bytes").parse::<usize>().unwrap() + DEAD_LETTER_HEADROOM);
         assert_eq!(setting("attributions", "cleanup.policy"), "compact");
         assert_eq!(setting("conversions", "retention.ms"), "-1");
+        assert_eq!((of("tributary.audit").1, setting("tributary.audit", "retention.ms")), (1, millis(9 * DAY)));
     }
 }

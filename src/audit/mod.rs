@@ -1,0 +1,230 @@
+//! Who did what: the entries of `tributary.audit`, chained by their hashes.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `entry` | what an entry says, and its bytes |
+//! | `chain` | one chain a life of the process, each beginning where the one before it ended |
+//! | `memory` | what the data folder remembers of it, so that no moment of a crash leaves a doubt |
+//! | `log` | what is asked of the audit topic |
+//! | `queue`, `writer` | from those who have something to tell to the one thread that writes it |
+//! | `verify` | reading it back: what was removed, altered, moved or put in |
+//!
+//! There are two ways in. [`Audit::record`] returns once the entry is durable, and stands before every change: a change
+//! that the audit cannot tell of is not made. [`Audit::decision`] returns once the entry is queued, and waits where the
+//! queue is full: what was decided is not lost, memory stays flat, and who floods us waits.
+//!
+//! **Architecture invariant:** no secret, no content of an event and no user's id is handed to this module, and it knows
+//! neither log, nor request, nor configuration.
+
+mod chain;
+pub mod entry;
+pub mod log;
+pub mod memory;
+mod queue;
+#[cfg(test)]
+mod tests;
+pub mod verify;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::core::Millis;
+use queue::Queue;
+
+pub use chain::End;
+pub use entry::{Action, Actor, Caller, Draft, Outcome, Record};
+pub use log::AuditLog;
+pub use memory::Memory;
+pub use writer::{Started, Writing};
+
+/// What went wrong in writing or reading the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It does not answer just now; ask again.
+    #[error("{0}")]
+    Away(String),
+    /// It does not work like this, and the way out.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// An entry was not taken, so what it tells of must not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log cannot be written: {0}")]
+pub struct Unavailable(pub String);
+
+impl Unavailable {
+    fn stopping() -> Self {
+        Self("the process is stopping".into())
+    }
+}
+
+/// Hears what becomes of entries; somebody else counts and logs.
+pub trait Observer: Send + Sync {
+    /// So many entries are durable.
+    fn written(&self, entries: usize);
+    /// An entry was not taken.
+    fn refused(&self);
+    /// So many wait in the queue.
+    fn waiting(&self, entries: usize);
+    /// Nothing can be written just now. Told at each attempt.
+    fn away(&self, why: &str);
+    /// It can be written again.
+    fn back(&self);
+}
+
+/// How the audit is set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Decisions that may wait to be written.
+    pub queue: usize,
+    /// How long a decision waits for room in the queue.
+    pub patience: Duration,
+    /// Which share of the allowed reads is written: 0 to 1.
+    pub read_sample: f64,
+    /// The time of day, in milliseconds since 1970.
+    pub clock: fn() -> Millis,
+}
+
+/// Where entries go in. Cheap to clone.
+#[derive(Clone)]
+pub struct Audit(Arc<Inner>);
+
+struct Inner {
+    queue: Arc<Queue>,
+    observer: Arc<dyn Observer>,
+    patience: Duration,
+    clock: fn() -> Millis,
+    /// An allowed read is written where a number drawn is below this.
+    threshold: AtomicU64,
+    drawn: AtomicU64,
+}
+
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Audit").finish_non_exhaustive()
+    }
+}
+
+impl Audit {
+    /// Takes entries from now on; they are written once [`Writing::start`] has been called.
+    pub fn new(settings: &Settings, observer: Arc<dyn Observer>) -> Self {
+        let mut seed = [0; 8];
+        if getrandom::fill(&mut seed).is_err() {
+            seed = settings.queue.to_le_bytes(); // only which reads are sampled could then be foreseen
+        }
+        let audit = Self(Arc::new(Inner {
+            queue: Arc::new(Queue::new(settings.queue)),
+            observer,
+            patience: settings.patience,
+            clock: settings.clock,
+            threshold: AtomicU64::new(0),
+            drawn: AtomicU64::new(u64::from_le_bytes(seed)),
+        }));
+        audit.set_read_sample(settings.read_sample);
+        audit
+    }
+
+    /// From now on this share of the allowed reads is written.
+    pub fn set_read_sample(&self, share: f64) {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // it saturates
+        let threshold = (share.clamp(0.0, 1.0) * u64::MAX as f64) as u64;
+        self.0.threshold.store(threshold, Ordering::Relaxed);
+    }
+
+    /// Returns once the entry is durable. For what is about to be changed: after an error it must not be.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when it cannot be written, or is not known to be.
+    pub async fn record(&self, draft: Draft) -> Result<(), Unavailable> {
+        let written = self.put(draft)?.await;
+        self.told(written.unwrap_or_else(|_| Err(Unavailable::stopping())))
+    }
+
+    /// As [`Self::record`], on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn record_blocking(&self, draft: Draft) -> Result<(), Unavailable> {
+        let written = self.put(draft)?.blocking_recv();
+        self.told(written.unwrap_or_else(|_| Err(Unavailable::stopping())))
+    }
+
+    fn put(&self, draft: Draft) -> Result<oneshot::Receiver<Result<(), Unavailable>>, Unavailable> {
+        let (answer, written) = oneshot::channel();
+        self.told(self.0.queue.put(draft, (self.0.clock)(), answer)).map(|()| written)
+    }
+
+    fn told<T>(&self, outcome: Result<T, Unavailable>) -> Result<T, Unavailable> {
+        outcome.inspect_err(|_| self.0.observer.refused())
+    }
+
+    /// Returns once the entry is queued. For what was decided and changes nothing: the answer may be given then.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there was no room for as long as the caller may wait.
+    pub async fn decision(&self, draft: Draft) -> Result<(), Unavailable> {
+        let (queue, patience) = (&self.0.queue, self.0.patience);
+        self.told(queue.wait_and_put(draft, (self.0.clock)(), patience).await)
+    }
+
+    /// As [`Self::decision`], for a read that was allowed: only a share of them is written.
+    ///
+    /// # Errors
+    /// As [`Self::decision`].
+    pub async fn allowed_read(&self, draft: impl FnOnce() -> Draft) -> Result<(), Unavailable> {
+        let drawn = mix(self.0.drawn.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed));
+        if drawn > self.0.threshold.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.decision(draft()).await
+    }
+
+    /// Makes a change between two entries: that it may be made, durable before it is, and how it ended, with its object
+    /// where that is known only then. On a thread that may block.
+    ///
+    /// # Errors
+    /// What `refused` makes of [`Unavailable`], and then nothing was changed; what `change` says.
+    pub fn change<T, E: std::fmt::Display>(
+        &self,
+        draft: Draft,
+        refused: impl FnOnce(Unavailable) -> E,
+        change: impl FnOnce() -> Result<T, E>,
+        object: impl FnOnce(&T) -> Option<String>,
+    ) -> Result<T, E> {
+        let allowed = Draft { outcome: Outcome::Allowed, ..draft.clone() };
+        self.record_blocking(allowed).map_err(refused)?;
+        let done = change();
+        let ended = match &done {
+            Ok(made) => {
+                Draft { outcome: Outcome::Done, object: object(made).unwrap_or_else(|| draft.object.clone()), ..draft }
+            }
+            Err(error) => Draft { outcome: Outcome::Failed, reason: error.to_string(), ..draft },
+        };
+        if let Err(error) = self.told(self.0.queue.put_ending(ended, (self.0.clock)())) {
+            tracing::warn!(%error, "how a change ended is not in the audit log");
+        }
+        done
+    }
+
+    /// Why nothing can be written just now, if that is so.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.queue.trouble()
+    }
+
+    /// Takes a last entry, and nothing after it; [`Writing::join`] waits until all is written.
+    pub fn stop(&self, last: Draft) {
+        self.0.queue.stop(Some((last, (self.0.clock)())));
+    }
+}
+
+/// Splitmix64's finisher: spreads a counter evenly over all numbers.
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

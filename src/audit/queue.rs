@@ -1,0 +1,171 @@
+//! Between those who have something to tell and the one thread that writes it: bounded, in order, and never dropping.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::entry::Draft;
+use super::{Observer, Unavailable};
+use crate::core::Millis;
+
+/// Changes that wait to be durable, at most; each holds a caller, so there are never many.
+const MOST_CHANGES: usize = 1_024;
+
+/// Hears that an entry is durable, or why it is not known to be.
+pub(super) type Answer = oneshot::Sender<Result<(), Unavailable>>;
+
+/// An entry on its way.
+pub(super) struct Item {
+    pub(super) draft: Draft,
+    pub(super) at: Millis,
+    pub(super) kind: Kind,
+}
+
+/// What becomes of an entry that cannot be written just now.
+pub(super) enum Kind {
+    /// Something that was decided: it waits. It takes room in the queue.
+    Decision,
+    /// Something that is about to be changed: whoever waits for this is told, and there is no entry.
+    Change(Answer),
+    /// How a change ended: it waits. There are no more of them than of changes under way.
+    Ending,
+}
+
+/// The queue.
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    /// Something was put in, or the process stops.
+    news: Condvar,
+    /// One permit for each decision that may still come in.
+    room: Semaphore,
+}
+
+#[derive(Default)]
+struct Inner {
+    items: VecDeque<Item>,
+    /// How many of them are changes.
+    changes: usize,
+    /// Why nothing can be written just now.
+    away: Option<String>,
+    stopping: bool,
+}
+
+impl Queue {
+    /// With room for so many decisions.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { inner: Mutex::default(), news: Condvar::new(), room: Semaphore::new(capacity.clamp(1, 1 << 20)) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a decision in, waiting for room.
+    pub(super) async fn wait_and_put(&self, draft: Draft, at: Millis, wait: Duration) -> Result<(), Unavailable> {
+        let full = || Unavailable(self.inner().away.clone().unwrap_or_else(|| "the audit log is behind".into()));
+        match tokio::time::timeout(wait, self.room.acquire()).await {
+            Err(_) => Err(full()),
+            Ok(Err(_)) => Err(Unavailable::stopping()),
+            Ok(Ok(permit)) => {
+                permit.forget(); // it comes back when the entry is taken out
+                self.push(Item { draft, at, kind: Kind::Decision })
+            }
+        }
+    }
+
+    /// Puts an entry in that somebody waits for; refused at once where it could not be written now.
+    pub(super) fn put(&self, draft: Draft, at: Millis, answer: Answer) -> Result<(), Unavailable> {
+        self.push(Item { draft, at, kind: Kind::Change(answer) })
+    }
+
+    /// Puts in how a change ended.
+    pub(super) fn put_ending(&self, draft: Draft, at: Millis) -> Result<(), Unavailable> {
+        self.push(Item { draft, at, kind: Kind::Ending })
+    }
+
+    fn push(&self, item: Item) -> Result<(), Unavailable> {
+        let mut inner = self.inner();
+        if inner.stopping {
+            return Err(Unavailable::stopping());
+        }
+        if matches!(item.kind, Kind::Change(_)) {
+            if let Some(why) = &inner.away {
+                return Err(Unavailable(why.clone()));
+            }
+            if inner.changes >= MOST_CHANGES {
+                return Err(Unavailable("too many changes wait for the audit log".into()));
+            }
+            inner.changes += 1;
+        }
+        inner.items.push_back(item);
+        self.news.notify_one();
+        Ok(())
+    }
+
+    /// Takes up to `most` entries out, waiting for the first; none once the process stops and all are out.
+    pub(super) fn take(&self, most: usize, observer: &dyn Observer) -> Vec<Item> {
+        let idle = |inner: &mut Inner| inner.items.is_empty() && !inner.stopping;
+        let mut inner = self.news.wait_while(self.inner(), idle).unwrap_or_else(PoisonError::into_inner);
+        let count = most.min(inner.items.len());
+        let taken: Vec<Item> = inner.items.drain(..count).collect();
+        let changes = taken.iter().filter(|item| matches!(item.kind, Kind::Change(_))).count();
+        inner.changes = inner.changes.saturating_sub(changes);
+        observer.waiting(inner.items.len());
+        drop(inner);
+        self.room.add_permits(taken.iter().filter(|item| matches!(item.kind, Kind::Decision)).count());
+        taken
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.inner().items.is_empty()
+    }
+
+    /// Nothing can be written for now: who waits for a change is told so, and the change has no entry. Decisions wait.
+    pub(super) fn away(&self, why: &str) {
+        let mut inner = self.inner();
+        inner.away = Some(why.to_owned());
+        inner.changes = 0;
+        for item in std::mem::take(&mut inner.items) {
+            match item.kind {
+                Kind::Change(answer) => drop(answer.send(Err(Unavailable(why.to_owned())))),
+                _ => inner.items.push_back(item),
+            }
+        }
+    }
+
+    /// It can be written again.
+    pub(super) fn back(&self) {
+        self.inner().away = None;
+    }
+
+    /// Why nothing can be written just now.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.inner().away.clone()
+    }
+
+    /// Puts a last entry in; nothing comes in after it.
+    pub(super) fn stop(&self, last: Option<(Draft, Millis)>) {
+        let mut inner = self.inner();
+        if !std::mem::replace(&mut inner.stopping, true) {
+            inner.items.extend(last.map(|(draft, at)| Item { draft, at, kind: Kind::Ending }));
+        }
+        self.room.close();
+        self.news.notify_all();
+    }
+
+    /// Waits for `time`, or until the process stops; says whether it does.
+    pub(super) fn pause(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut inner = self.inner();
+        while !inner.stopping {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            (inner, _) = self.news.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner);
+        }
+        true
+    }
+}

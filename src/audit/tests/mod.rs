@@ -1,0 +1,6 @@
+//! The chain against whoever meddles with it, and the writer against a log that is away.
+
+mod meddling;
+mod retention;
+mod story;
+mod writing;

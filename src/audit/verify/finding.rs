@@ -1,0 +1,110 @@
+//! What a reading can find.
+
+use std::fmt::{self, Write as _};
+
+/// Numbers of entries, both ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to } = self;
+        if from == to { write!(f, "{from}") } else { write!(f, "{from}..{to}") }
+    }
+}
+
+/// Something that is not as an untouched log would be, or is and wants to be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // `chain` is the chain that it is about, `seq` and `span` the entries
+pub enum Finding {
+    /// A record that is no entry.
+    Foreign { partition: u32, offset: i64 },
+    /// The entry does not have the hash that it says it has, or not the key.
+    Altered { chain: String, seq: u64 },
+    /// The entry before it is not the one that stood there when this was written.
+    Unlinked { chain: String, seq: u64 },
+    /// Entries are not there.
+    Missing { chain: String, span: Span },
+    /// The entry stands where it was not written.
+    Moved { chain: String, seq: u64 },
+    /// There is another entry of this number.
+    Forked { chain: String, seq: u64 },
+    /// Entries stand behind the end that the next chain tells of.
+    Beyond { chain: String, span: Span },
+    /// The chain does not begin with a start.
+    NoStart { chain: String },
+    /// The chain does not go on from the instance's chain before it.
+    Unconnected { chain: String, before: String },
+    /// Two chains say that they go on from this one.
+    Claimed { chain: String, by: String },
+    /// The data folder remembers an entry that is not there.
+    Forgotten { chain: String, seq: u64 },
+    /// Entries stand twice, the same: they were written again after a crash or for want of an answer.
+    Repeated { chain: String, span: Span },
+    /// The chain, or these entries of it, are older than the topic's oldest record.
+    Older { chain: String, span: Option<Span> },
+}
+
+impl Finding {
+    /// Whether an untouched log cannot show this.
+    pub fn is_difference(&self) -> bool {
+        !matches!(self, Self::Repeated { .. } | Self::Older { .. })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign { partition, offset } => {
+                write!(f, "partition {partition} offset {offset}: foreign, no entry of the audit log")
+            }
+            Self::Altered { chain, seq } => write!(f, "{} {seq}: altered", Plain(chain)),
+            Self::Unlinked { chain, seq } => {
+                write!(f, "{} {seq}: the entry before it is another than when it was written", Plain(chain))
+            }
+            Self::Missing { chain, span } => write!(f, "{} {span}: missing", Plain(chain)),
+            Self::Moved { chain, seq } => write!(f, "{} {seq}: not where it was written", Plain(chain)),
+            Self::Forked { chain, seq } => write!(f, "{} {seq}: another entry of the same number", Plain(chain)),
+            Self::Beyond { chain, span } => {
+                write!(f, "{} {span}: behind the end that the next chain tells of", Plain(chain))
+            }
+            Self::NoStart { chain } => write!(f, "{} 0: the chain does not begin with a start", Plain(chain)),
+            Self::Unconnected { chain, before } => write!(
+                f,
+                "{} 0: does not go on from {}; was the data folder emptied or exchanged?",
+                Plain(chain),
+                Plain(before)
+            ),
+            Self::Claimed { chain, by } => {
+                write!(f, "{}: both {} and another chain go on from it", Plain(chain), Plain(by))
+            }
+            Self::Forgotten { chain, seq } => {
+                write!(f, "{} {seq}: missing or altered; the data folder remembers it", Plain(chain))
+            }
+            Self::Repeated { chain, span } => write!(f, "{} {span}: stands twice, the same (note)", Plain(chain)),
+            Self::Older { chain, span: Some(span) } => {
+                write!(f, "{} {span}: older than the topic's beginning (note)", Plain(chain))
+            }
+            Self::Older { chain, span: None } => {
+                write!(f, "{}: older than the topic's beginning (note)", Plain(chain))
+            }
+        }
+    }
+}
+
+/// A name that a forger may have chosen, for a terminal.
+struct Plain<'a>(&'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().take(200).try_for_each(|c| match c {
+            '!'..='~' => f.write_char(c),
+            _ => write!(f, "{}", c.escape_unicode()),
+        })
+    }
+}

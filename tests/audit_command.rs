@@ -1,0 +1,187 @@
+//! The audit log through the binary: a story over a kill, and whoever meddles with it.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tributary::topics::embedded::{Broker, NewRecord, Place, Settings, Topic};
+
+fn tributary(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+    command.args(arguments).env_remove("TRIBUTARY_CONFIG").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = tributary(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// A process; killed if a test ends early.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Running {
+    /// Starts an instance and waits until it answers.
+    fn start(config: &Path) -> Self {
+        let mut child =
+            tributary(&["run", "--config", config.to_str().unwrap()]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut running = Self { child, address: String::new() };
+        running.address = loop {
+            let line = lines.next().expect("it ended").unwrap();
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            if line["fields"]["message"] == "running" || line["message"] == "running" {
+                let address = line["fields"]["address"].as_str().or(line["address"].as_str());
+                break address.unwrap().to_owned();
+            }
+        };
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop)); // its pipe must not fill
+        running
+    }
+
+    fn ask(&self, path: &str, key: &str) -> u16 {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// As `kill -9` does.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+fn config(folder: &Path) -> PathBuf {
+    let file = folder.join("tributary.toml");
+    let text = format!(
+        "[log]\nkind = \"embedded\"\n[engine]\ndata_dir = {folder:?}\n[sidecar]\nlisten = \"127.0.0.1:0\"\n\
+         [audit]\nread_sample = 1.0\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn verify(config: &Path) -> (i32, String, String) {
+    run(&["audit", "verify", "--config", config.to_str().unwrap()])
+}
+
+fn well(config: &Path) {
+    let (code, found, summary) = verify(config);
+    assert!(code == 0 && summary.contains(": 0 differences"), "{code}: {found}{summary}");
+}
+
+fn broker(folder: &Path) -> std::sync::Arc<Broker> {
+    Broker::open(&Place::Folder(folder.join("log")), &Settings::new(NonZeroU32::new(4).unwrap())).unwrap()
+}
+
+fn entries(folder: &Path) -> Vec<Value> {
+    let records = broker(folder).read(Topic::Audit, 0, 0, usize::MAX).unwrap();
+    records.iter().map(|record| serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn a_story_goes_on_over_a_kill_and_who_meddles_with_it_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let config = config(data);
+    let create = || run(&["keys", "create", "--role", "viewer", "--config", config.to_str().unwrap()]);
+
+    let life = Running::start(&config);
+    let (code, key, message) = create();
+    assert_eq!(code, 0, "{message}");
+    assert_eq!(life.ask("/v1/reports/channels", key.trim()), 422, "allowed, and then asked for too little");
+    assert_eq!(life.ask("/v1/users/wilhelmina/journey", key.trim()), 403);
+    for _ in 0..20 {
+        assert_eq!(life.ask("/v1/users/wilhelmina/journey", "nonsense"), 401);
+    }
+    well(&config); // of the running instance
+    life.kill();
+    well(&config); // of the folder
+    for _ in 0..3 {
+        let life = Running::start(&config);
+        assert_eq!(life.ask("/v1/users/wilhelmina/journey", key.trim()), 403);
+        life.kill();
+    }
+    let life = Running::start(&config);
+    assert_eq!(create().0, 0);
+    life.stop();
+    well(&config);
+
+    let told: Vec<_> = entries(data)
+        .iter()
+        .map(|entry| ["action", "outcome"].map(|field| entry[field].as_str().unwrap().to_owned()).join(" "))
+        .collect();
+    let count = |what: &str| told.iter().filter(|told| *told == what).count();
+    assert!(count("start done") >= 5 && told.first().unwrap() == "start done" && told.last().unwrap() == "stop done");
+    assert_eq!((count("key.create allowed"), count("key.create done")), (2, 2), "{told:?}");
+    assert!(count("authorize allowed") >= 1 && count("authorize denied") >= 1, "{told:?}");
+    let all = format!("{:?}", entries(data));
+    assert!(!all.contains("wilhelmina") && !all.contains(key.trim()), "neither users nor keys");
+    meddle(data, &config);
+}
+
+fn meddle(data: &Path, config: &Path) {
+    let memory = data.join("audit.chain");
+    let remembered = std::fs::read_to_string(&memory).unwrap();
+    std::fs::write(&memory, remembered.replace("\"seq\":", "\"seq\":9")).unwrap();
+    let (code, found, _) = verify(config);
+    assert!(code == 4 && found.contains("the data folder remembers it"), "{code}: {found}");
+    std::fs::remove_file(&memory).unwrap();
+    Running::start(config).stop();
+    let (code, found, _) = verify(config);
+    assert!(code == 4 && found.contains("does not go on from"), "{code}: {found}");
+    let forged = br#"{"chain":"x","seq":0,"actor":"system"}"#.as_slice();
+    let record = NewRecord { partition: 0, key: Some(b"system"), value: Some(forged), headers: &[], timestamp: 0 };
+    let (_, offset) = broker(data).append(Topic::Audit, &[record]).unwrap()[0];
+    let (code, found, _) = verify(config);
+    assert!(code == 4 && found.contains(&format!("offset {offset}: foreign")), "{code}: {found}");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, message) = run(&["audit", "verify", "--data-dir", folder.path().to_str().unwrap()]);
+    assert!(code == 5 && message.contains("is not there"), "{code}: {message}");
+    assert!(!folder.path().join("log").exists(), "looking makes nothing");
+    let file = folder.path().join("kafka.toml");
+    std::fs::write(&file, format!("[kafka]\nbrokers = \"127.0.0.1:1\"\n[engine]\ndata_dir = {:?}\n", folder.path()))
+        .unwrap();
+    let began = Instant::now();
+    let (code, _, message) = run(&["audit", "verify", "--config", file.to_str().unwrap()]);
+    assert!(code == 5 && began.elapsed() < Duration::from_secs(60), "{code}: {message}");
+}
+
+#[test]
+fn without_a_memory_that_can_be_read_there_is_no_start() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("audit.chain"), "nonsense").unwrap();
+    let (code, _, message) = run(&["run", "--config", config(folder.path()).to_str().unwrap()]);
+    assert!(code == 6 && message.contains("audit.chain is corrupt"), "{code}: {message}");
+}

@@ -1,0 +1,87 @@
+//! The audit log on a real broker: written by two lives, one of which finds the broker away; read back whole.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tributary::app::audit::{KafkaAudit, verify};
+use tributary::audit::verify::{Finding, Summary};
+use tributary::audit::{Action, Audit, Caller, Draft, Memory, Observer, Outcome, Settings, Started, Writing};
+use tributary::config::Config;
+use tributary::topics::kafka;
+use tributary::topics::kafka::control::Appender;
+
+use crate::broker::Broker;
+use crate::worker::{eventually, settings};
+
+struct Deaf;
+
+impl Observer for Deaf {
+    fn written(&self, _entries: usize) {}
+    fn refused(&self) {}
+    fn waiting(&self, _entries: usize) {}
+    fn away(&self, _why: &str) {}
+    fn back(&self) {}
+}
+
+fn live(settings: &kafka::Settings, folder: &Path) -> (Audit, Writing) {
+    let patience = Duration::from_secs(10);
+    let audit = Audit::new(&Settings { queue: 4_096, patience, read_sample: 1.0, clock: || 0 }, Arc::new(Deaf));
+    let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
+    let log = Arc::new(KafkaAudit::open(settings).unwrap());
+    let writing = Writing::start(&audit, log, Memory::of(folder), started).unwrap();
+    writing.ready(Duration::from_secs(30), &audit).unwrap();
+    (audit, writing)
+}
+
+fn draft(action: Action, outcome: Outcome) -> Draft {
+    Draft::new(Caller::local(7), action, "GET /v1", outcome)
+}
+
+fn read(settings: &kafka::Settings, folder: &Path) -> (Summary, Vec<Finding>) {
+    let file = format!(
+        "[kafka]\nbrokers = {:?}\n[topics]\naudit = {:?}\n[engine]\ndata_dir = {folder:?}\n",
+        settings.brokers, settings.topics.audit
+    );
+    let config = Config::parse(Some(&file), Some(&[])).unwrap();
+    let mut found = Vec::new();
+    let summary = verify::run(&config, &mut |finding| found.push(finding.clone())).unwrap();
+    (summary, found)
+}
+
+#[test]
+fn a_broker_that_is_away_refuses_changes_and_loses_nothing() {
+    let broker = Broker::start("audit");
+    let mut settings = settings(broker.address(), "audit", 1);
+    settings.timeouts.request = Duration::from_secs(2);
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (audit, writing) = live(&settings, folder.path());
+    let denied = || draft(Action::Authorize, Outcome::Denied);
+    let change = || audit.record_blocking(draft(Action::KeyCreate, Outcome::Allowed));
+    change().unwrap();
+    assert_eq!(read(&settings, folder.path()).0.entries, 2);
+
+    broker.act("pause");
+    for _ in 0..1_000 {
+        runtime.block_on(audit.decision(denied())).unwrap();
+    }
+    eventually("the changes are refused", Duration::from_secs(30), || change().err());
+    broker.act("resume");
+    eventually("it is back", Duration::from_secs(60), || change().ok());
+    audit.stop(draft(Action::Stop, Outcome::Done));
+    writing.join();
+    let (summary, found) = read(&settings, folder.path());
+    assert_eq!(summary.differences, 0, "{found:?}");
+    assert!(summary.entries >= 1_004, "the start, two changes, what was denied, the stop: {summary:?}");
+
+    let (audit, writing) = live(&settings, folder.path());
+    audit.stop(draft(Action::Stop, Outcome::Done));
+    writing.join();
+    let (summary, found) = read(&settings, folder.path());
+    assert_eq!((summary.differences, summary.chains), (0, 2), "{found:?}");
+
+    let forged = Appender::open(&settings).unwrap().append(&settings.topics.audit, b"k", Some(b"{}")).unwrap();
+    let foreign = Finding::Foreign { partition: forged.0, offset: forged.1 };
+    assert!(read(&settings, folder.path()).1.contains(&foreign));
+}
