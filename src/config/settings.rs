@@ -117,6 +117,11 @@ const SECTIONS: &[Section] = &[
             setting("registry.token", "text", "A bearer token, instead of user and password. Never printed."),
             setting("registry.token_file", "path", "A file that holds the token."),
             setting(
+                "registry.ca_file",
+                "path",
+                "Certificates (PEM) of the authorities that its certificate may come from. None: those of the system.",
+            ),
+            setting(
                 "registry.timeout",
                 "duration, 100ms to 5m",
                 "After how long a request to it is given up and tried again.",
