@@ -17,8 +17,8 @@ use crate::store::{Partition, Shared};
 use crate::stream::RowFormat;
 use crate::stream::meta::Meta;
 use crate::topics::embedded::{Broker, Place, Topic};
-use crate::topics::kafka::KafkaLog;
 use crate::topics::kafka::tail::{From, Tail};
+use crate::topics::kafka::{KafkaLog, connect};
 use crate::topics::{Assignment, Input, Offsets, Outgoing, Output, PartitionOffsets, PerInput, TopicLog};
 
 /// How long the group may take to give us every partition.
@@ -212,6 +212,7 @@ fn take_all<L: TopicLog>(log: &mut L, partitions: u32) -> Result<(), Error> {
 
 fn kafka(config: &Config, rules: Rules, repair: bool, report: &mut Report<'_>) -> Result<Found, Error> {
     let settings = settings::kafka(config);
+    connect(&settings)?;
     let topic = settings.topics.attributions.clone();
     let reader_settings = settings.clone();
     // What the last record of a key says counts, so a partition is gathered before it is handed out.
