@@ -96,6 +96,8 @@ pub struct Settings {
     pub urls: Vec<String>,
     /// Who we say that we are.
     pub credentials: Credentials,
+    /// Certificates (PEM) of the authorities that the registry's may come from; none: those of the system.
+    pub authorities: Option<Vec<u8>>,
     /// How long one request may take.
     pub timeout: Duration,
 }

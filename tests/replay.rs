@@ -272,7 +272,11 @@ fn bad_lines_are_named_in_order_and_the_rest_is_used() {
         (10, &beyond, "longer than 1048576 bytes; only its begin is kept here"),
         (11, br#"{"event_id":"","user_id":"u","occurred_at":1774958400000}"#, "event_id: empty"),
         (9_000, br#"{"user_id":"u","occurred_at":1774958400000}"#, "event_id: required"),
-        (19_999, br#"{"event_id":"e","user_id":"u","occurred_at":1}"#, "occurred_at: before 2000-01-01T00:00:00Z (milliseconds are asked)"),
+        (
+            19_999,
+            br#"{"event_id":"e","user_id":"u","occurred_at":1}"#,
+            "occurred_at: before 2000-01-01T00:00:00Z (milliseconds are asked)",
+        ),
         (20_000, b"\x1b[31m", "value: not JSON: expected value at line 1 column 1"),
     ];
     for (line, content, _) in &bad {

@@ -29,11 +29,12 @@ usage() { # what the script's own head says
   exit 2
 }
 
-# The command line of a server's script: an action, then options. Sets action, dir, port, owner and overrides.
+# The command line of a server's script: an action, then options. Sets action, dir, port, owner, secure and overrides.
 parse_arguments() {
   [[ $# != 0 ]] || usage
   action=$1
   owner=
+  secure=
   overrides=()
   shift
   while [[ $# != 0 ]]; do
@@ -42,6 +43,7 @@ parse_arguments() {
       --dir) dir=$2 ;;
       --port) port=$2 ;;
       --owner) owner=$2 ;;
+      --secure) secure=$(realpath -m "$2") ;;
       --set) overrides+=("$2") ;;
       *) usage ;;
     esac

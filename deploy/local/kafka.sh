@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs Apache Kafka, one KRaft node, on 127.0.0.1. Any number of them side by side: each has a folder and a port.
 #
-#   deploy/local/kafka.sh start [--dir D] [--port P] [--owner PID] [--set KEY=VALUE]...
+#   deploy/local/kafka.sh start [--dir D] [--port P] [--owner PID] [--secure S] [--set KEY=VALUE]...
 #   deploy/local/kafka.sh stop|status|restart|kill9|pause|resume [--dir D]
 #
 # start    formats the folder if it is new, starts the broker, waits until it answers and prints its address; on a folder
@@ -14,6 +14,9 @@
 # --dir    TRIBUTARY_KAFKA_DIR    where its data, `log` and `pid` lie; default .tools/run/kafka
 # --port   TRIBUTARY_KAFKA_PORT   default 9092
 # --owner                         the broker is ended when this process is gone (for tests, which may be killed)
+# --secure                        TLS, SCRAM-SHA-512, client certificates and access control lists, with the certificates and
+#                                 users of folder S: see kafka-secure.sh; kept for the next start. Two addresses are printed,
+#                                 SCRAM's first
 # --set                           a broker setting over the ones below; kept for the next start
 #          TRIBUTARY_KAFKA_HEAP   Java's options for memory, default -Xmx512m
 #          TRIBUTARY_START_SECONDS  how long a start may take, default 90
@@ -21,6 +24,8 @@ set -euo pipefail
 me=kafka
 # shellcheck source=deploy/local/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=deploy/local/kafka-secure.sh
+source "$(dirname "${BASH_SOURCE[0]}")/kafka-secure.sh"
 
 dir=${TRIBUTARY_KAFKA_DIR:-$tools/run/kafka}
 port=${TRIBUTARY_KAFKA_PORT:-}
@@ -30,10 +35,16 @@ setting() { # KEY: as the folder's configuration has it
   sed -n "s/^$1=//p" "$dir/server.properties" 2>/dev/null | tail -n 1 || true
 }
 
-where() {
-  local listener
-  listener=$(setting advertised.listeners)
-  echo "${listener#PLAINTEXT://}"
+where() { # one address a line
+  setting advertised.listeners | tr ',' '\n' | sed 's|.*://||'
+}
+
+listeners() { # CONTROLLER-PORT
+  cat <<PROPERTIES
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$1
+advertised.listeners=PLAINTEXT://127.0.0.1:$port
+inter.broker.listener.name=PLAINTEXT
+PROPERTIES
 }
 
 # The settings that one node needs, and those that keep a test short: no wait for more group members, sessions of a
@@ -49,10 +60,7 @@ write_settings() {
 controller.listener=$controller
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
 controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
 controller.quorum.voters=1@127.0.0.1:$controller
 log.dirs=$dir/data
 auto.create.topics.enable=false
@@ -77,6 +85,7 @@ log.cleaner.dedupe.buffer.size=16777216
 num.network.threads=2
 num.io.threads=4
 PROPERTIES
+    if [[ -n "$secure" ]]; then secure_listeners "$controller"; else listeners "$controller"; fi
     cat "$dir/overrides.properties" 2>/dev/null || true
   } >"$dir/server.properties"
 }
@@ -92,8 +101,10 @@ format() {
   local id
   # A cluster id is 16 random bytes in URL-safe base64; one that began with a dash would be taken for an option.
   id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=')
-  kafka_java kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties"
-  java "${java_arguments[@]}" >"$dir/log" 2>&1 || {
+  local users=()
+  [[ -z "$secure" ]] || mapfile -t users < <(scram_users)
+  kafka_java kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" "${users[@]}"
+  java @<(printf '"%s"\n' "${java_arguments[@]}") >"$dir/log" 2>&1 || {
     cat "$dir/log" >&2
     die "could not format $dir"
   }
@@ -110,7 +121,8 @@ start() {
   read -ra heap <<<"${TRIBUTARY_KAFKA_HEAP:--Xmx512m}"
   mkdir -p "$dir"
   local before
-  before=$(where)
+  before=$(where | head -n 1)
+  [[ -n "$secure" ]] || secure=$(setting secure.folder)
   choose_port 9092 "${before##*:}"
   [[ ${#overrides[@]} == 0 ]] || printf '%s\n' "${overrides[@]}" >>"$dir/overrides.properties"
   write_settings

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State as Extract};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
@@ -122,7 +123,8 @@ const MAX_FIELDS: (usize, usize) = (64, 16 << 10);
 pub(super) async fn head(request: Request, next: Next) -> Response {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > MAX_TARGET {
-        return Problem::new(Code::UriTooLong, format!("path and query have at most {MAX_TARGET} bytes")).into_response();
+        return Problem::new(Code::UriTooLong, format!("path and query have at most {MAX_TARGET} bytes"))
+            .into_response();
     }
     let (fields, bytes) = MAX_FIELDS;
     let headers = request.headers();

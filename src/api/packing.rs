@@ -51,7 +51,8 @@ impl Packing {
                 read(decoder, limit)
             }),
         };
-        let unpacked = unpacked.map_err(|_| Problem::new(Code::BadRequest, "the body is not what Content-Encoding says"))?;
+        let unpacked =
+            unpacked.map_err(|_| Problem::new(Code::BadRequest, "the body is not what Content-Encoding says"))?;
         if unpacked.len() > limit { Err(too_large(limit)) } else { Ok(unpacked.into()) }
     }
 }

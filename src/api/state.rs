@@ -69,12 +69,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            request: Duration::from_secs(10),
-            body_bytes: 8 << 20,
-            concurrency: 256,
-            rates: Rates::default(),
-        }
+        Self { request: Duration::from_secs(10), body_bytes: 8 << 20, concurrency: 256, rates: Rates::default() }
     }
 }
 

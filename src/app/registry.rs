@@ -1,5 +1,6 @@
 //! The schema registry, as the configuration names it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -40,8 +41,15 @@ pub fn open(config: &Config, runtime: &Handle) -> Result<Option<Arc<Registry>>, 
         (None, None) => Credentials::None,
     };
     let urls = of.url.split(',').map(|url| url.trim().to_owned()).collect();
-    let settings = registry::Settings { urls, credentials, timeout: of.timeout.duration() };
+    let authorities = of.ca_file.as_deref().map(authorities).transpose()?;
+    let settings = registry::Settings { urls, credentials, authorities, timeout: of.timeout.duration() };
     Ok(Some(Arc::new(Registry::new(&settings, runtime.clone())?)))
+}
+
+fn authorities(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| {
+        Error::Configuration(format!("registry.ca_file: cannot read {}: {error}; correct the path", path.display()))
+    })
 }
 
 /// The schemas that a registry keeps for us, with their subjects.

@@ -183,11 +183,7 @@ pub fn audit(config: &Config) -> audit::Settings {
 
 /// How the process tells of its start. The digest is of what the configuration says, secrets hidden.
 pub fn started(config: &Config) -> audit::Started {
-    audit::Started {
-        instance: instance(config),
-        version: env!("CARGO_PKG_VERSION").into(),
-        config: digest(config),
-    }
+    audit::Started { instance: instance(config), version: env!("CARGO_PKG_VERSION").into(), config: digest(config) }
 }
 
 /// A digest of what the configuration says, secrets hidden.

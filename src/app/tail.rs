@@ -10,6 +10,7 @@ use crate::access::socket::{self, Rows};
 use crate::config::{Config, LogKind};
 use crate::topics;
 use crate::topics::embedded::{self, Broker, Place, Topic};
+use crate::topics::kafka::connect;
 use crate::topics::kafka::tail::{From, Tail};
 
 /// Records read at a time from one partition.
@@ -84,6 +85,7 @@ fn is_gone(error: &std::io::Error) -> bool {
 /// Of every partition, committed rows only.
 fn kafka(config: &Config, beginning: bool, out: &mut impl Write) -> Result<(), Error> {
     let settings = settings::kafka(config);
+    connect(&settings)?;
     let from = if beginning { From::Beginning } else { From::End };
     let mut tail = Tail::open(&settings, &settings.topics.attributions, from)?;
     loop {

@@ -105,6 +105,21 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Everybody on the machine can read a command line.
+    #[test]
+    fn no_argument_takes_a_secret() {
+        fn visit(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                let takes =
+                    ["password", "secret", "token", "pepper", "credential"].iter().any(|word| name.contains(word));
+                assert!(!takes, "{} takes {name}", command.get_name());
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Cli::command());
+    }
+
     #[test]
     fn every_command_has_a_text_and_an_example() {
         fn visit(command: &clap::Command, path: &str) {

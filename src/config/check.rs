@@ -22,9 +22,10 @@ const PASSED: [&str; 10] = [
     "client.dns.",
     "statistics.",
 ];
-/// Values among them that would undo a promise: each would leave the other side unchecked.
-const REFUSED: [(&str, &str); 2] =
-    [("enable.ssl.certificate.verification", "false"), ("ssl.endpoint.identification.algorithm", "none")];
+/// What some of them must be: with any other value the other side would go unchecked. (librdkafka takes "0", "f" and "False" for
+/// "false", so it is the good value that is named.)
+const REQUIRED: [(&str, &str); 2] =
+    [("enable.ssl.certificate.verification", "true"), ("ssl.endpoint.identification.algorithm", "https")];
 
 impl Config {
     /// Every problem that these settings have, or nothing.
@@ -205,7 +206,7 @@ fn check_properties(properties: &Properties, problems: &mut Vec<Problem>) {
                 "not one that may be passed to the client, for exactly-once hangs on the others",
                 format!("remove it; those that begin with {} may be passed", PASSED.join(", ")),
             ));
-        } else if REFUSED.contains(&(name, value)) {
+        } else if REQUIRED.iter().any(|(required, good)| *required == name && *good != value) {
             problems.push(Problem::new(setting, "would leave the connection unprotected", "remove it"));
         }
     }

@@ -51,7 +51,8 @@ impl Config {
         let variables = variables.map(|v| v.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
         let environment =
             Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR).source(variables);
-        let merged = builder.add_source(environment).build().map_err(|error| unmerged(&error))?;
+        let unmerged = |error| unmerged(&error, file.unwrap_or_default());
+        let merged = builder.add_source(environment).build().map_err(unmerged)?;
 
         let mut unknown = Vec::new();
         find_unknown("", &merged.cache, &mut unknown);
@@ -66,10 +67,18 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::File { path: path.into(), reason: error.to_string() }
 }
 
-fn unmerged(error: &config::ConfigError) -> Error {
+/// The parser's own text shows the line that it could not read, and with it the password that may stand there.
+fn unmerged(error: &config::ConfigError, text: &str) -> Error {
     match error {
         config::ConfigError::FileParse { cause, .. } => {
-            Error::File { path: "(given)".into(), reason: cause.to_string() }
+            let reason = match cause.downcast_ref::<toml::de::Error>() {
+                Some(error) => {
+                    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+                }
+                None => cause.to_string(),
+            };
+            Error::File { path: "(given)".into(), reason }
         }
         other => Error::Value(other.to_string()),
     }

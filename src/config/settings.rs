@@ -123,6 +123,11 @@ const SECTIONS: &[Section] = &[
             setting("registry.token", "text", "A bearer token, instead of user and password. Never printed."),
             setting("registry.token_file", "path", "A file that holds the token."),
             setting(
+                "registry.ca_file",
+                "path",
+                "Certificates (PEM) of the authorities that its certificate may come from. None: those of the system.",
+            ),
+            setting(
                 "registry.timeout",
                 "duration, 100ms to 5m",
                 "After how long a request to it is given up and tried again.",
@@ -270,7 +275,11 @@ const SECTIONS: &[Section] = &[
         name: "tls",
         about: "TLS of the sidecar, 1.2 and 1.3. The files are PEM and read again on SIGHUP.",
         settings: &[
-            setting("tls.certificate_file", "path", "The certificate, and those between it and its root. None: plain HTTP."),
+            setting(
+                "tls.certificate_file",
+                "path",
+                "The certificate, and those between it and its root. None: plain HTTP.",
+            ),
             setting("tls.key_file", "path", "Its private key."),
             setting(
                 "tls.client_ca_file",
@@ -285,12 +294,20 @@ const SECTIONS: &[Section] = &[
         settings: &[
             setting("limits.rate", "number, 1 to 10000000", "Requests a second of everybody together; beyond it 429."),
             setting("limits.burst", "number, 1 to 10000000", "How many of them at once."),
-            setting("limits.key_rate", "number, 1 to 10000000", "Requests a second of a key without a rate of its own."),
+            setting(
+                "limits.key_rate",
+                "number, 1 to 10000000",
+                "Requests a second of a key without a rate of its own.",
+            ),
             setting("limits.key_burst", "number, 1 to 10000000", "How many of them at once."),
             setting("limits.bad_keys", "number, 1 to 10000000", "Bad keys a minute from one address; beyond it 429."),
             setting("limits.concurrency", "number, 1 to 100000", "Requests served at once; beyond it 503."),
             setting("limits.request_timeout", "duration, 100ms to 5m", "After how long a request is given up (503)."),
-            setting("limits.body_size", "size, 1KiB to 1GiB", "The largest request body, also unpacked; beyond it 413."),
+            setting(
+                "limits.body_size",
+                "size, 1KiB to 1GiB",
+                "The largest request body, also unpacked; beyond it 413.",
+            ),
         ],
     },
     Section {

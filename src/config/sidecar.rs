@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{between, within};
 use super::error::Problem;
 use super::tree::comma_separated;
 use super::units::{Size, Span};
-use super::check::{between, within};
 
 /// `[sidecar]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

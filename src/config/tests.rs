@@ -117,6 +117,15 @@ fn secrets_come_from_files_and_are_never_shown() {
     assert!(!shown.contains("canary"), "{shown}");
 }
 
+/// A parser shows the line that it cannot read.
+#[test]
+fn a_broken_file_does_not_show_its_secrets() {
+    let message = refused("[registry]\nurl = \"https://r\"\npassword = \"canary-7f3a\n", &[]);
+    assert!(message.contains("line 3") && !message.contains("canary"), "{message}");
+    let message = refused("[kafka.properties]\nsasl.password = canary-7f3a\n", &[]);
+    assert!(message.contains("line 2") && !message.contains("canary"), "{message}");
+}
+
 #[test]
 fn what_exactly_once_or_security_hangs_on_cannot_be_passed_through() {
     for (name, value) in [
@@ -127,6 +136,8 @@ fn what_exactly_once_or_security_hangs_on_cannot_be_passed_through() {
         ("compression.type", "none"),
         ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
         ("enable.ssl.certificate.verification", "false"),
+        ("enable.ssl.certificate.verification", "F"),
+        ("ssl.endpoint.identification.algorithm", "None"),
     ] {
         let message =
             refused(&format!("[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\n\"{name}\" = {value:?}\n"), &[]);

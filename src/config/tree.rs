@@ -183,6 +183,7 @@ pub struct Registry {
     #[serde(serialize_with = "hidden", deserialize_with = "secret")]
     pub token: Option<SecretString>,
     pub token_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
     pub timeout: Span,
 }
 
@@ -195,6 +196,7 @@ impl Default for Registry {
             password_file: None,
             token: None,
             token_file: None,
+            ca_file: None,
             timeout: Span::from_secs(5),
         }
     }

@@ -283,7 +283,9 @@ fn printable<'a>(field: &'static str, value: &'a str) -> Result<&'a str, Fault> 
 fn time(value: Option<Millis>) -> Result<Millis, Fault> {
     match value {
         None => Err(Fault::new("occurred_at", "required")),
-        Some(t) if t < MIN_TIME => Err(Fault::new("occurred_at", "before 2000-01-01T00:00:00Z (milliseconds are asked)")),
+        Some(t) if t < MIN_TIME => {
+            Err(Fault::new("occurred_at", "before 2000-01-01T00:00:00Z (milliseconds are asked)"))
+        }
         Some(t) if t >= END_TIME => Err(Fault::new("occurred_at", "not before 2100-01-01T00:00:00Z")),
         Some(t) => Ok(t),
     }

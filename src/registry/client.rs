@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use apache_avro::Schema;
 use reqwest::{StatusCode, Url};
@@ -82,9 +81,14 @@ impl Client {
         }
         builder.set_timeout(settings.timeout);
         let unusable = |e: String| Error::Settings(format!("registry: no HTTP client: {e}"));
+        // Built first, for its error says why: a certificate's content is looked at only here.
+        let own = http(settings)?.build().map_err(|e| match settings.authorities {
+            Some(_) => no_authority(&chain(&e)),
+            None => unusable(chain(&e)),
+        })?;
         Ok(Self {
-            settings: builder.build_with(http(settings.timeout)).map_err(|e| unusable(e.to_string()))?,
-            http: http(settings.timeout).build().map_err(|e| unusable(e.to_string()))?,
+            settings: builder.build_with(http(settings)?).map_err(|e| unusable(e.to_string()))?,
+            http: own,
             urls,
             credentials: settings.credentials.clone(),
         })
@@ -235,7 +239,7 @@ enum Unanswered {
 impl From<Unanswered> for Error {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
-            Unanswered::Unreachable(why) => Self::Unreachable(why),
+            Unanswered::Unreachable(why) => unreachable(why),
             Unanswered::Status(status) => by_status(status.as_u16(), &format!("HTTP status {status}")),
             Unanswered::Code(code, message) => by_status(status_of(code), &format!("error {code}: {message}")),
         }
@@ -256,8 +260,18 @@ async fn once(request: reqwest::RequestBuilder) -> Result<String, Unanswered> {
     })
 }
 
-fn http(timeout: Duration) -> reqwest::ClientBuilder {
-    reqwest::Client::builder().timeout(timeout)
+fn http(settings: &Settings) -> Result<reqwest::ClientBuilder, Error> {
+    let builder = reqwest::Client::builder().timeout(settings.timeout);
+    let Some(pem) = &settings.authorities else { return Ok(builder) };
+    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| no_authority(&chain(&error)))?;
+    if certificates.is_empty() {
+        return Err(no_authority("it holds no certificate"));
+    }
+    Ok(builder.tls_certs_only(certificates))
+}
+
+fn no_authority(why: &str) -> Error {
+    Error::Settings(format!("registry.ca_file: {why}; name a file of PEM certificates"))
 }
 
 fn address(text: &str) -> Result<Url, Error> {
@@ -324,10 +338,20 @@ fn verdict(error: &SRCError) -> Error {
     match status(error) {
         Some(status) => by_status(status, &words(error)),
         None => match error.source().and_then(|source| source.downcast_ref::<reqwest::Error>()) {
-            Some(source) if !source.is_decode() => Error::Unreachable(chain(source)),
+            Some(source) if !source.is_decode() => unreachable(chain(source)),
             _ => not_a_registry(&words(error)),
         },
     }
+}
+
+/// A certificate that is not believed now will not be in a second either: that is for the operator, not for patience.
+fn unreachable(why: String) -> Error {
+    if why.contains("invalid peer certificate") {
+        return Error::Refused(format!(
+            "{why}; does registry.ca_file hold its authority, and its certificate this host name?"
+        ));
+    }
+    Error::Unreachable(why)
 }
 
 fn by_status(status: u16, words: &str) -> Error {

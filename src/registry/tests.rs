@@ -119,7 +119,18 @@ fn pair(schemas: &[(u32, serde_json::Value)], credentials: Credentials) -> Pair 
 
 fn settings(urls: &[&str], credentials: Credentials) -> Settings {
     let urls = urls.iter().map(|url| (*url).to_owned()).collect();
-    Settings { urls, credentials, timeout: Duration::from_secs(5) }
+    Settings { urls, credentials, authorities: None, timeout: Duration::from_secs(5) }
+}
+
+#[test]
+fn a_file_without_certificates_is_refused() {
+    let runtime = Runtime::new().unwrap();
+    for pem in ["", "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n"] {
+        let settings =
+            Settings { authorities: Some(pem.into()), ..settings(&["https://127.0.0.1:1"], Credentials::None) };
+        let refused = Registry::new(&settings, runtime.handle().clone()).unwrap_err();
+        assert!(matches!(&refused, Error::Settings(why) if why.starts_with("registry.ca_file: ")), "{refused}");
+    }
 }
 
 fn asked(pair: &Pair) -> usize {

@@ -293,7 +293,9 @@ impl Owned {
     /// Where the first record of the batch lies, for messages.
     pub fn place(&self) -> String {
         let record = self.intake.picks().first().and_then(|pick| self.intake.record(*pick));
-        let place = |head: &topics::Head| format!("{} of partition {} at offset {}", head.input.name(), self.number, head.offset);
+        let place = |head: &topics::Head| {
+            format!("{} of partition {} at offset {}", head.input.name(), self.number, head.offset)
+        };
         record.map_or_else(String::new, |record| place(&record.head))
     }
 

@@ -82,7 +82,6 @@ impl Guard {
         self.filter.clone()
     }
 
-
     /// Sends what spans are left, on a thread of its own (the exporter blocks, and would deadlock a one-thread runtime),
     /// waiting for it up to a few seconds.
     pub fn shutdown(self) {
@@ -103,7 +102,11 @@ pub fn start(settings: &Settings) -> Result<Guard, Error> {
 
 type Layers = Vec<Box<dyn Layer<Registry> + Send + Sync>>;
 
-fn layers<W>(settings: &Settings, writer: W, colours: bool) -> Result<(Layers, Option<SdkTracerProvider>, Filter), Error>
+fn layers<W>(
+    settings: &Settings,
+    writer: W,
+    colours: bool,
+) -> Result<(Layers, Option<SdkTracerProvider>, Filter), Error>
 where
     W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
 {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// A running broker. Stopped and removed on drop.
 pub struct Broker {
     dir: PathBuf,
-    address: String,
+    addresses: Vec<String>,
 }
 
 impl Broker {
@@ -31,19 +31,36 @@ impl Broker {
 
     /// As [`Self::start`], with broker settings `KEY=VALUE` over the script's own.
     pub fn start_with(name: &str, settings: &[&str]) -> Self {
+        let options: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        Self::launch(name, &options)
+    }
+
+    /// A broker with TLS, users and an authorizer, by the certificates and users of a folder; see `kafka-secure.sh`.
+    #[allow(dead_code, reason = "most tests are not about security")]
+    pub fn start_secured(name: &str, folder: &Path) -> Self {
+        Self::launch(name, &["--secure", folder.to_str().unwrap()])
+    }
+
+    fn launch(name: &str, options: &[&str]) -> Self {
         script("fetch.sh", &["kafka"]);
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broker-{name}-{}", id()));
         drop(std::fs::remove_dir_all(&dir)); // of an earlier process with the same number
         let owner = id().to_string();
         let mut arguments = vec!["start", "--dir", dir.to_str().unwrap(), "--port", "0", "--owner", &owner];
-        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
-        let address = script("kafka.sh", &arguments);
-        Self { dir, address }
+        arguments.extend_from_slice(options);
+        let addresses = lines(&script("kafka.sh", &arguments));
+        Self { dir, addresses }
     }
 
-    /// `host:port`.
+    /// `host:port`; of a secured one, where users log in.
     pub fn address(&self) -> &str {
-        &self.address
+        &self.addresses[0]
+    }
+
+    /// `host:port` where clients with certificates connect, of a secured one.
+    #[allow(dead_code, reason = "most tests are not about security")]
+    pub fn certificates_address(&self) -> &str {
+        &self.addresses[1]
     }
 
     /// The broker's process.
@@ -67,8 +84,8 @@ impl Broker {
     /// Starts it again after it was killed or stopped, on the same port and data.
     pub fn start_again(&self) {
         let owner = id().to_string();
-        let address = script("kafka.sh", &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner]);
-        assert_eq!(address, self.address);
+        let addresses = script("kafka.sh", &["start", "--dir", self.dir.to_str().unwrap(), "--owner", &owner]);
+        assert_eq!(lines(&addresses), self.addresses);
     }
 }
 
@@ -83,6 +100,10 @@ impl Drop for Broker {
             drop(std::fs::remove_dir_all(&self.dir));
         }
     }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
 }
 
 fn root() -> &'static Path {

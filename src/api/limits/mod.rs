@@ -37,7 +37,11 @@ pub struct Rates {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { all: Rate::per_second(20_000, 20_000), key: Rate::per_second(500, 1_000), bad_keys: Rate::per_minute(30) }
+        Self {
+            all: Rate::per_second(20_000, 20_000),
+            key: Rate::per_second(500, 1_000),
+            bad_keys: Rate::per_minute(30),
+        }
     }
 }
 

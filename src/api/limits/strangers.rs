@@ -49,7 +49,9 @@ impl Strangers {
     /// Takes one from the bucket of this address.
     pub(super) fn take(&self, client: IpAddr) -> Result<(), TooMany> {
         let place = usize::try_from(self.hasher.hash_one(network(client)) % PLACES as u64).unwrap_or(0);
-        self.limiter.check_key(&place).map_err(|until| TooMany { wait: until.wait_time_from(self.limiter.clock().now()) })
+        self.limiter
+            .check_key(&place)
+            .map_err(|until| TooMany { wait: until.wait_time_from(self.limiter.clock().now()) })
     }
 
     #[cfg(test)]

@@ -192,9 +192,7 @@ async fn who_asks_and_does_not_read_is_given_up_and_stops_nobody() {
     let mut slow = TcpStream::connect(address).await.unwrap();
     // Questions by the thousand, until their answers fill every buffer on the way and nothing moves.
     let question = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
-    let asked = async {
-        while slow.write_all(question.as_bytes()).await.is_ok() {}
-    };
+    let asked = async { while slow.write_all(question.as_bytes()).await.is_ok() {} };
     let gone = tokio::time::timeout(Duration::from_secs(20), asked).await;
     assert!(gone.is_ok(), "a connection that takes nothing is still held");
     let answer = exchange(address, &close("/livez")).await;

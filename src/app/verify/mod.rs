@@ -18,8 +18,8 @@ use crate::store::Partition;
 use crate::stream::RowFormat;
 use crate::stream::meta::Meta;
 use crate::topics::embedded::{Broker, Place, Topic};
-use crate::topics::kafka::{self, KafkaLog};
 use crate::topics::kafka::tail::{From, Tail};
+use crate::topics::kafka::{self, KafkaLog};
 use crate::topics::{Assignment, Input, LogIdentity, Offsets, Outgoing, Output, PartitionOffsets, PerInput, TopicLog};
 
 /// How long the group may take to give us every partition.
@@ -271,6 +271,7 @@ fn take_all<L: TopicLog>(log: &mut L, partitions: u32) -> Result<(), Error> {
 fn on_kafka(config: &Config, rules: Rules, repair: bool, report: &mut Report<'_>) -> Result<Found, Error> {
     // Who leaves at once is not waited for by the instance that starts next.
     let settings = kafka::Settings { leave: true, ..settings::kafka(config) };
+    kafka::connect(&settings)?;
     let topic = settings.topics.attributions.clone();
     let reader_settings = settings.clone();
     // What the last record of a key says counts, so a partition is gathered before it is handed out.

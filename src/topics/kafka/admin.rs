@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::Timeout;
 
 use super::super::{Error, LogIdentity, PerInput};
-use super::errors::{self, unreachable};
+use super::errors::{self, unmade, unreachable};
 use super::reach::Reach;
 use super::settings::{Names, Settings};
 
@@ -80,10 +80,9 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
-        let fatal = |error: &dyn std::fmt::Display| Error::Fatal(format!("kafka admin client: {error}"));
-        let client = settings.admin().create().map_err(|error: KafkaError| fatal(&error))?;
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| fatal(&error))?;
+        let client = settings.admin().create().map_err(|error: KafkaError| unmade("admin client", &error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Fatal(format!("kafka admin client: {error}")))?;
         Ok(Self { brokers: settings.brokers.clone(), client, runtime, wait: settings.timeouts.request })
     }
 
@@ -118,25 +117,21 @@ impl Admin {
 
     /// The number of some broker, whose settings stand for all.
     pub(super) fn broker(&self) -> Result<i32, Error> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, self.wait)
-            .map_err(|error| self.unanswered("brokers", &error))?;
+        let metadata =
+            self.client.inner().fetch_metadata(None, self.wait).map_err(|error| self.unanswered("brokers", &error))?;
         let first = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
         first.ok_or_else(|| Error::Unreachable("no broker told of".into()))
     }
 
-    /// The settings of a topic or broker; the broker's own words when they may not be asked for.
-    pub(super) fn settings(&self, of: &ResourceSpecifier<'_>) -> Result<Result<BTreeMap<String, String>, Code>, Error> {
+    /// The settings of a topic or broker; none when they may not be asked for. (rdkafka passes over the brokers' refusal, which
+    /// then looks like a resource without settings. There is no such one.)
+    pub(super) fn settings(&self, of: &ResourceSpecifier<'_>) -> Result<Option<BTreeMap<String, String>>, Error> {
         let answer = self.runtime.block_on(self.client.describe_configs([of], &self.options()));
         let mut answer = answer.map_err(|error| self.unanswered("settings", &error))?;
-        let Some(resource) = answer.pop() else {
-            return Ok(Err(Code::NoEnt));
-        };
-        Ok(resource.map(|resource| {
-            resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
-        }))
+        let entries = answer.pop().and_then(Result::ok).map(|resource| resource.entries).unwrap_or_default();
+        let settings: BTreeMap<_, _> =
+            entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
+        Ok(Some(settings).filter(|settings| !settings.is_empty()))
     }
 
     /// Who is in the group: each member's client, and the host it comes from.

@@ -338,7 +338,8 @@ fn subscribe(
 ) -> Result<(Arc<BaseConsumer<Context>>, Queue<Context>), Error> {
     let fatal = |error: KafkaError| Error::Fatal(format!("kafka consumer: {error}"));
     let lead = context.topics.touchpoints.clone();
-    let mut consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(fatal)?;
+    let mut consumer: BaseConsumer<Context> =
+        config.create_with_context(context).map_err(|error| errors::unmade("consumer", &error))?;
     let signal = Arc::clone(wake);
     consumer.set_nonempty_callback(move || signal.signal());
     let consumer = Arc::new(consumer);

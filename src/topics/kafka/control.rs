@@ -119,7 +119,7 @@ impl Appender {
         let client = settings
             .appender("control")
             .create_with_context(context)
-            .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
+            .map_err(|error| errors::unmade("producer", &error))?;
         Ok(Self { client, wait: settings.timeouts.request + Duration::from_secs(1) })
     }
 
@@ -202,7 +202,7 @@ fn refused(topic: &str, code: Code) -> Error {
             Error::Fatal(format!("{topic}: the record is refused ({code})"))
         }
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Error::Fatal(format!("{topic}: writing is not permitted; grant Write and Describe on the topic {topic}"))
+            Error::Fatal(format!("{topic}: writing is not permitted; grant Write on topic {topic}"))
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
             Error::Fatal(format!("topic {topic} does not exist; `tributary topics create` makes it"))

@@ -33,6 +33,14 @@ pub(super) fn code(error: &KafkaError) -> Code {
     error.rdkafka_error_code().unwrap_or(Code::Fail)
 }
 
+/// A client that could not be made. rdkafka's own words would show the property's value, which may be a password.
+pub(super) fn unmade(kind: &str, error: &KafkaError) -> Error {
+    Error::Fatal(match error {
+        KafkaError::ClientConfig(_, why, ..) => format!("kafka.properties: {why}; correct or remove it"),
+        _ => format!("kafka {kind}: {error}"),
+    })
+}
+
 /// What an error in a partition's stream means.
 pub(super) fn refusal(topic: &str, partition: u32, next: Offset, code: Code, text: &str) -> Error {
     match code {
@@ -40,9 +48,9 @@ pub(super) fn refusal(topic: &str, partition: u32, next: Offset, code: Code, tex
             "{topic}-{partition}: offset {next} is not in the log any more ({text}). Retention has passed it or the topic was \
              made anew: restore a newer state, or begin with a new group, data folder and output topic"
         )),
-        Code::TopicAuthorizationFailed => Error::Fatal(format!(
-            "{topic}-{partition}: reading is not permitted; grant Read and Describe on the topic {topic}"
-        )),
+        Code::TopicAuthorizationFailed => {
+            Error::Fatal(format!("{topic}-{partition}: reading is not permitted; grant Read on topic {topic}"))
+        }
         _ => Error::Unreachable(format!("{topic}-{partition}: {text}")),
     }
 }
@@ -59,11 +67,9 @@ pub(super) fn verdict(error: &KafkaError) -> Result<(), Error> {
             Err(Error::Fatal(format!("kafka consumer: {code}{way_out}")))
         }
         _ => match code {
-            Code::GroupAuthorizationFailed => {
-                Err(Error::Fatal("kafka consumer: grant Read and Describe on the group".into()))
-            }
+            Code::GroupAuthorizationFailed => Err(Error::Fatal("kafka consumer: grant Read on the group".into())),
             Code::TopicAuthorizationFailed => {
-                Err(Error::Fatal("kafka consumer: grant Read and Describe on the input topics".into()))
+                Err(Error::Fatal("kafka consumer: grant Read on the input topics".into()))
             }
             Code::InconsistentGroupProtocol => Err(Error::Fatal(
                 "kafka consumer: the group has members of another kind; give Tributary a group of its own".into(),
@@ -81,7 +87,9 @@ pub(super) fn unreachable(reach: &Reach, what: &str, error: &KafkaError) -> Erro
     let code = code(error);
     match code {
         Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Error::Fatal(format!("{what}: not permitted ({code}); see the list of permissions in docs/operations.md"))
+            Error::Fatal(format!(
+                "{what}: not permitted ({code}); see the list of permissions in docs/kafka-security.md"
+            ))
         }
         _ => {
             if is_transport(code) {

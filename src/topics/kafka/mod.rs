@@ -2,9 +2,10 @@
 //!
 //! - [`settings`](Settings): what it needs to know; the client configurations, and what in them cannot be overridden.
 //! - `consumer` and `group`: the member of the group. The lead topic is subscribed to, the other inputs are assigned by hand.
-//! - `queues`: the calls into librdkafka that rdkafka has no safe form of; the only `unsafe` here.
+//! - `queues` and `rights`: the calls into librdkafka that rdkafka has no safe form of; the only `unsafe` here.
 //! - `producer`, `slot` and `polled`: two transactional producers in turn, and what is known when something fails.
 //! - `reader`: committed records outside the group, for dead letters, [`control`] and [`tail`].
+//! - `contact`, `rights` and `permissions`: whether the brokers let this client in, and what its principal may do.
 //! - `admin`, `finding` and [`topics`]: questions about topics and brokers; `topics create` and `topics check`.
 //!
 //! **Architecture invariant:** no automatic offset is used anywhere. Where reading begins is always said by the engine, what is
@@ -12,15 +13,18 @@
 
 mod admin;
 mod consumer;
+mod contact;
 pub mod control;
 mod errors;
 mod finding;
 mod group;
+mod permissions;
 mod polled;
 mod producer;
 mod queues;
 mod reach;
 mod reader;
+mod rights;
 mod settings;
 mod slot;
 pub mod tail;
@@ -45,6 +49,14 @@ use super::{
 /// Who is in the group: each member's client, and the host it comes from. Not for the async runtime's threads.
 pub fn members(settings: &Settings) -> Result<Vec<String>, Error> {
     admin::Admin::open(settings)?.members(&settings.group)
+}
+
+/// Waits until a broker lets this client in.
+///
+/// # Errors
+/// [`Error::Fatal`] when a password or a certificate is refused, by either side; [`Error::Unreachable`] when nobody answers.
+pub fn connect(settings: &Settings) -> Result<(), Error> {
+    contact::Contact::make(settings).map(drop)
 }
 
 /// Kafka as one worker sees it.

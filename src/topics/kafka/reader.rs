@@ -46,9 +46,9 @@ pub(super) struct Reader {
 impl Reader {
     /// A reader of this topic that reads nothing yet.
     pub(super) fn open(settings: &Settings, role: &str, topic: &str, reach: &Arc<Reach>) -> Result<Self, Error> {
-        let fatal = |error: KafkaError| Error::Fatal(format!("kafka consumer: {error}"));
+        let unmade = |error: KafkaError| errors::unmade("consumer", &error);
         let context = Context(Arc::clone(reach));
-        let consumer: BaseConsumer<Context> = settings.reader(role).create_with_context(context).map_err(fatal)?;
+        let consumer: BaseConsumer<Context> = settings.reader(role).create_with_context(context).map_err(unmade)?;
         let consumer = Arc::new(consumer);
         let own = Queue::of_consumer(&consumer).ok_or_else(|| Error::Fatal("kafka consumer without a queue".into()))?;
         Ok(Self {
@@ -203,9 +203,9 @@ fn event<'a>(topic: &str, partition: u32, message: &'a Message) -> Result<Event<
         Some((Code::AutoOffsetReset | Code::OffsetOutOfRange, text)) => Err(Error::Fatal(format!(
             "{topic}-{partition}: the offset to read from is not in the log ({text}); was the topic made anew?"
         ))),
-        Some((Code::TopicAuthorizationFailed, _)) => Err(Error::Fatal(format!(
-            "{topic}: reading is not permitted; grant Read and Describe on the topic {topic}"
-        ))),
+        Some((Code::TopicAuthorizationFailed, _)) => {
+            Err(Error::Fatal(format!("{topic}: reading is not permitted; grant Read on topic {topic}")))
+        }
         Some((_, text)) => Err(Error::Unreachable(format!("{topic}-{partition}: {text}"))),
     }
 }

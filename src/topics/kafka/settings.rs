@@ -204,9 +204,12 @@ pub const RESERVED: [&str; 38] = [
     "transactional.id",
 ];
 
-/// Properties that would switch the checking of the other side off.
-const INSECURE: [(&str, &str); 2] =
-    [("enable.ssl.certificate.verification", "false"), ("enable.sasl.oauthbearer.unsecure.jwt", "true")];
+/// What some properties must be: any other value would switch the checking of the other side off.
+const REQUIRED: [(&str, &str); 3] = [
+    ("enable.ssl.certificate.verification", "true"),
+    ("ssl.endpoint.identification.algorithm", "https"),
+    ("enable.sasl.oauthbearer.unsecure.jwt", "false"),
+];
 
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
@@ -221,9 +224,9 @@ impl Settings {
                     "kafka.properties: `{name}` is set by Tributary and cannot be changed; remove it"
                 )));
             }
-            if INSECURE.contains(&(name.as_str(), value.as_str())) {
+            if REQUIRED.iter().any(|(required, good)| required == name && good != value) {
                 return Err(Error::Fatal(format!(
-                    "kafka.properties: `{name} = {value}` would leave the connection unprotected; remove it"
+                    "kafka.properties: this value of `{name}` would leave the connection unprotected; remove it"
                 )));
             }
         }
@@ -363,8 +366,18 @@ mod tests {
         settings.validate().unwrap();
         assert_eq!(settings.producer("t").get("security.protocol"), Some("SASL_SSL"));
         assert_eq!(settings.member(0, 8).get("security.protocol"), Some("SASL_SSL"));
-        settings.properties.insert("enable.ssl.certificate.verification".into(), "false".into());
-        assert!(settings.validate().is_err());
+        let off = [
+            ("enable.ssl.certificate.verification", &["false", "False", "0", "f"][..]),
+            ("ssl.endpoint.identification.algorithm", &["none", "None", ""]),
+            ("enable.sasl.oauthbearer.unsecure.jwt", &["true", "1", "t"]),
+        ];
+        for (name, values) in off {
+            for value in values {
+                let mut settings = settings.clone();
+                settings.properties.insert(name.into(), (*value).into());
+                assert!(settings.validate().is_err(), "{name} = {value}");
+            }
+        }
     }
 
     #[test]
@@ -373,6 +386,14 @@ mod tests {
         settings.properties.insert("sasl.password".into(), "canary".into());
         let shown = format!("{settings:?}");
         assert!(shown.contains("sasl.password") && !shown.contains("canary"), "{shown}");
+    }
+
+    #[test]
+    fn the_value_of_a_property_that_librdkafka_does_not_know_is_not_shown() {
+        let mut settings = Settings::new("127.0.0.1:1", "g", "i");
+        settings.properties.insert("sasl.pasword".into(), "canary".into());
+        let shown = super::super::connect(&settings).unwrap_err().to_string();
+        assert!(shown.contains("sasl.pasword") && !shown.contains("canary"), "{shown}");
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Slot {
         self.client = None; // the old one goes first
         self.renew = true;
         let client = Client::create(&settings.producer(&self.id), Context::default())
-            .map_err(|error| Error::Fatal(format!("kafka producer: {error}")))?;
+            .map_err(|error| errors::unmade("producer", &error))?;
         let deadline = Instant::now() + settings.timeouts.request;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -133,7 +133,7 @@ impl Slot {
         let id = &self.id;
         match errors::code(error) {
             Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-                Error::Fatal(format!("kafka producer: grant Write and Describe on the transactional id {id}"))
+                Error::Fatal(format!("kafka producer: grant Write on the transactional id {id}"))
             }
             Code::InvalidTransactionTimeout => Error::Fatal(
                 "kafka producer: the transaction timeout exceeds the broker's transaction.max.timeout.ms".into(),

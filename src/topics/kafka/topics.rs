@@ -1,7 +1,7 @@
 //! `tributary topics create` and `tributary topics check`: the topics with the settings that exactness rests on, or what about
 //! which topic differs how, and what to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,9 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::super::{Error, Input, Offset, Output};
 use super::admin::Admin;
+use super::contact::Contact;
 pub use super::finding::{Finding, Verdict};
+use super::permissions::{self, Permissions};
 use super::reach::Reach;
 use super::reader::{Event, Reader};
 use super::settings::{DEAD_LETTER_HEADROOM, DEFAULT_RECORD, Settings};
@@ -82,7 +84,7 @@ fn wanted(settings: &Settings, creation: &Creation) -> Vec<(String, u32, TopicSe
 /// # Errors
 /// [`Error::Unreachable`] when no broker answers.
 pub fn create(settings: &Settings, creation: &Creation) -> Result<Vec<Finding>, Error> {
-    settings.validate()?;
+    super::connect(settings)?;
     let admin = Admin::open(settings)?;
     let mut findings = Vec::new();
     for (name, partitions, config) in wanted(settings, creation) {
@@ -95,7 +97,7 @@ pub fn create(settings: &Settings, creation: &Creation) -> Result<Vec<Finding>, 
             Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => Finding::problem(
                 &subject,
                 "may not be made by this principal",
-                "grant Create on it, or have it made by who may",
+                format!("grant Create on {subject}, or have it made by who may"),
             ),
             Err(Code::InvalidReplicationFactor) => Finding::problem(
                 &subject,
@@ -113,9 +115,9 @@ pub fn create(settings: &Settings, creation: &Creation) -> Result<Vec<Finding>, 
 /// # Errors
 /// [`Error::Unreachable`] when no broker answers.
 pub fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
-    settings.validate()?;
-    let admin = Admin::open(settings)?;
-    let mut check = Check { admin, settings, findings: Vec::new() };
+    let contact = Contact::make(settings)?;
+    let Permissions { findings, denied } = permissions::check(&contact, settings)?;
+    let mut check = Check { admin: Admin::open(settings)?, settings, findings, denied };
     check.broker()?;
     check.partitioned()?;
     check.single(&settings.topics.control, "compact")?;
@@ -127,6 +129,8 @@ struct Check<'a> {
     admin: Admin,
     settings: &'a Settings,
     findings: Vec<Finding>,
+    /// Topics that were found fault with already, and cannot be looked at further.
+    denied: BTreeSet<String>,
 }
 
 type Config = BTreeMap<String, String>;
@@ -142,13 +146,11 @@ impl Check<'_> {
 
     fn broker(&mut self) -> Result<(), Error> {
         let broker = self.admin.broker()?;
-        let config = match self.admin.settings(&ResourceSpecifier::Broker(broker))? {
-            Ok(config) => config,
-            Err(code) => {
-                // Its limits show themselves at the first transaction, so this alone is no reason not to run.
-                self.say(Finding::ok("brokers", format!("settings may not be read ({code}); limits not checked")));
-                return Ok(());
-            }
+        let Some(config) = self.admin.settings(&ResourceSpecifier::Broker(broker))? else {
+            // Its limits show themselves at the first transaction, so this alone is no reason not to run.
+            let what = "settings may not be read (DescribeConfigs on the cluster); limits not checked";
+            self.say(Finding::ok("brokers", what));
+            return Ok(());
         };
         let ours = i64::try_from(self.settings.timeouts.transaction.as_millis()).unwrap_or(i64::MAX);
         self.say(match number(&config, "transaction.max.timeout.ms") {
@@ -176,6 +178,9 @@ impl Check<'_> {
 
     /// The topic's partitions and settings, if it is there and they may be read.
     fn topic(&mut self, name: &str) -> Result<Option<(u32, Config)>, Error> {
+        if self.denied.contains(name) {
+            return Ok(None);
+        }
         let subject = format!("topic {name}");
         let Some(topic) = self.admin.topic(name)? else {
             self.say(Finding::problem(
@@ -185,16 +190,10 @@ impl Check<'_> {
             ));
             return Ok(None);
         };
-        let config = match self.admin.settings(&ResourceSpecifier::Topic(name))? {
-            Ok(config) => config,
-            Err(code) => {
-                self.say(Finding::problem(
-                    &subject,
-                    format!("its settings may not be read ({code})"),
-                    "grant DescribeConfigs on it",
-                ));
-                return Ok(None);
-            }
+        let Some(config) = self.admin.settings(&ResourceSpecifier::Topic(name))? else {
+            let remedy = format!("grant DescribeConfigs on {subject}");
+            self.say(Finding::problem(&subject, "its settings may not be read", remedy));
+            return Ok(None);
         };
         let in_sync = config.get("min.insync.replicas").map_or("?", String::as_str);
         self.say(Finding::ok(
