@@ -192,3 +192,21 @@ fn the_map_names_every_module() {
         assert!(map.contains(&format!("`{module}`")), "docs/ARCHITECTURE.md does not name `{module}`");
     }
 }
+
+/// Every test that docs/security.md names is there.
+#[test]
+fn the_security_page_names_tests_that_are_there() {
+    let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let rows = page.split("## OWASP").skip(1).flat_map(str::lines).filter(|line| line.starts_with('|'));
+    let named: BTreeSet<&str> = rows
+        .filter_map(|row| row.rsplit('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(named.len() > 25, "{named:?}");
+    let mut text = String::new();
+    let mut files = Vec::new();
+    ["src", "tests"].map(|folder| sources(&root().join(folder), &mut files));
+    files.iter().for_each(|file| text.push_str(&fs::read_to_string(file).unwrap()));
+    let missing: Vec<_> = named.iter().filter(|name| !text.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "no such test: {missing:?}");
+}

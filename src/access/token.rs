@@ -164,4 +164,10 @@ mod tests {
             assert!((800..1200).contains(&count), "{} came {count} times", char::from(*digit));
         }
     }
+
+    #[test]
+    fn no_text_makes_reading_it_panic() {
+        proptest::proptest!(|(text in "\\PC{0,100}")| drop(Token::parse(&text)));
+        proptest::proptest!(|(text in "trb_live_[0-9A-Za-z_\u{e9}]{0,80}")| drop(Token::parse(&text)));
+    }
 }

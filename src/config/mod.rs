@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `tree`, `sidecar` | the settings as types, with their defaults |
-//! | `settings` | the settings as a table, from which docs/configuration.md is generated |
+//! | `settings`, `page` | the settings as a table, and docs/configuration.md, which is made from it |
 //! | `load` | file and environment -> tree |
 //! | `check` | every rule between and within settings |
 //! | `units` | durations and sizes as people write them |
@@ -14,6 +14,7 @@
 mod check;
 mod error;
 mod load;
+pub mod page;
 pub mod settings;
 mod sidecar;
 mod tree;

@@ -161,7 +161,7 @@ fn the_table_and_the_tree_name_the_same_settings() {
 #[test]
 fn the_page_is_the_generated_one() {
     let page = docs("configuration.md");
-    let generated = settings::markdown();
+    let generated = page::markdown();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&page, &generated).unwrap();
     }
@@ -180,4 +180,30 @@ fn the_example_is_valid_and_names_every_setting() {
         let after = text.split_once(&format!("[{section}]")).unwrap_or_else(|| panic!("no [{section}]")).1;
         assert!(after.contains(name), "{} is not in the example", setting.path);
     }
+}
+
+#[test]
+fn plain_http_beyond_this_machine_must_be_asked_for() {
+    let open = "[log]\nkind = \"embedded\"\n[sidecar]\nlisten = \"0.0.0.0:8686\"\n";
+    let message = refused(open, &[]);
+    assert!(message.starts_with("sidecar.listen: ") && message.contains("tls.certificate_file"), "{message}");
+    for more in ["plain_http = true\n", "[tls]\ncertificate_file = \"c\"\nkey_file = \"k\"\n"] {
+        parse(&format!("{open}{more}"), &[]).unwrap();
+    }
+    let admin = "[log]\nkind = \"embedded\"\n[sidecar]\nadmin_listen = \"[::]:1\"\n";
+    assert!(refused(admin, &[]).starts_with("sidecar.admin_listen: "));
+    let half = "[log]\nkind = \"embedded\"\n[tls]\ncertificate_file = \"c\"\n";
+    assert!(refused(half, &[]).starts_with("tls.key_file: "));
+}
+
+/// Pieces of what a file is made of, in any order: an answer, never a panic.
+#[test]
+fn no_file_makes_reading_it_panic() {
+    let pieces = proptest::sample::select(vec![
+        "[kafka]", "[kafka.properties]", "[limits]", "[tls]", "[[topics]]", "\n", "=", "\"", "'", "{", "}", "[", "]", ",", "#", "-",
+        "rate", "brokers", "\"sasl.password_file\"", "\"a:1\"", "99999999999999999999", "1e9", "true", "\"5s\"", "\u{0}", "\u{e9}",
+    ]);
+    let texts = proptest::collection::vec(pieces, 0..40);
+    proptest::proptest!(|(text in texts)| drop(parse(&text.concat(), &[])));
+    proptest::proptest!(|(text in "\\PC{0,200}")| drop(parse(&text, &[])));
 }
