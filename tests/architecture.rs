@@ -198,10 +198,8 @@ fn the_map_names_every_module() {
 fn the_security_page_names_tests_that_are_there() {
     let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
     let rows = page.split("## OWASP").skip(1).flat_map(str::lines).filter(|line| line.starts_with('|'));
-    let named: BTreeSet<&str> = rows
-        .filter_map(|row| row.rsplit('|').nth(1))
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .collect();
+    let named: BTreeSet<&str> =
+        rows.filter_map(|row| row.rsplit('|').nth(1)).flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     assert!(named.len() > 25, "{named:?}");
     let mut text = String::new();
     let mut files = Vec::new();

@@ -200,8 +200,32 @@ fn plain_http_beyond_this_machine_must_be_asked_for() {
 #[test]
 fn no_file_makes_reading_it_panic() {
     let pieces = proptest::sample::select(vec![
-        "[kafka]", "[kafka.properties]", "[limits]", "[tls]", "[[topics]]", "\n", "=", "\"", "'", "{", "}", "[", "]", ",", "#", "-",
-        "rate", "brokers", "\"sasl.password_file\"", "\"a:1\"", "99999999999999999999", "1e9", "true", "\"5s\"", "\u{0}", "\u{e9}",
+        "[kafka]",
+        "[kafka.properties]",
+        "[limits]",
+        "[tls]",
+        "[[topics]]",
+        "\n",
+        "=",
+        "\"",
+        "'",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "#",
+        "-",
+        "rate",
+        "brokers",
+        "\"sasl.password_file\"",
+        "\"a:1\"",
+        "99999999999999999999",
+        "1e9",
+        "true",
+        "\"5s\"",
+        "\u{0}",
+        "\u{e9}",
     ]);
     let texts = proptest::collection::vec(pieces, 0..40);
     proptest::proptest!(|(text in texts)| drop(parse(&text.concat(), &[])));

@@ -145,7 +145,7 @@ fn a_member_that_leaves_hands_its_partitions_over_at_once() {
     (settings.leave, settings.timeouts.session) = (true, Duration::from_secs(30));
     let [first, mut second] = two_of_four(&settings);
     drop(first);
-    eventually("all partitions, long before the session's end", Duration::from_secs(10), || {
+    eventually("all partitions, long before the session's end", Duration::from_secs(20), || {
         second.take(Duration::from_millis(50));
         (second.next.len() == 4).then_some(())
     });

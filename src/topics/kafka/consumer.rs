@@ -74,15 +74,17 @@ impl Member {
         Ok(())
     }
 
-    /// Gives everything back. Closed with a rebalance not yet served, librdkafka ends the group's state machine at the first
+    /// Gives everything back and leaves the group. Closing does not: a member with a name is taken to come back. So what there is
+    /// is waited for until librdkafka has forgotten its member id, which it does as it asks to leave. And closed with a rebalance not yet served, librdkafka ends the group's state machine at the first
     /// answer to it and waits for ever for the second; so what there is is served while that still runs.
     fn leave(&mut self) {
         self.flows.clear();
         self.consumer.unsubscribe();
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
             drop(self.consumer.poll(Duration::ZERO));
-            if self.own.len() == 0 && self.context().share().owned.is_empty() {
+            let left = queues::generation(&self.consumer).is_none();
+            if left && self.own.len() == 0 && self.context().share().owned.is_empty() {
                 break;
             }
             self.wake.wait(deadline.min(Instant::now() + Duration::from_millis(20)));
