@@ -203,7 +203,7 @@ fn the_security_page_names_tests_that_are_there() {
     assert!(named.len() > 25, "{named:?}");
     let mut text = String::new();
     let mut files = Vec::new();
-    ["src", "tests"].map(|folder| sources(&root().join(folder), &mut files));
+    ["src", "tests"].iter().for_each(|folder| sources(&root().join(folder), &mut files));
     files.iter().for_each(|file| text.push_str(&fs::read_to_string(file).unwrap()));
     let missing: Vec<_> = named.iter().filter(|name| !text.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "no such test: {missing:?}");
