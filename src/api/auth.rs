@@ -40,12 +40,18 @@ fn scope_of(parts: &Parts) -> Option<Scope> {
 }
 
 /// Finds out who asks, and takes one from the bucket of the key; of bad keys, from the bucket of the address.
-pub(super) async fn identify(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+///
+/// `hops` proxies of one's own stand before this listener.
+pub(super) async fn identify(
+    Extract((state, hops)): Extract<(State, usize)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     if scope_of(&parts).is_none() {
         return next.run(Request::from_parts(parts, body)).await; // no such method, which needs no key to be told
     }
-    let from = limits::client(&parts, state.trusted_proxies);
+    let from = limits::client(&parts, hops);
     if let Some(from) = from {
         parts.extensions.insert(Client(from));
     }

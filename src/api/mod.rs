@@ -109,8 +109,10 @@ fn open(face: Face) -> OpenApiRouter<State> {
 /// The service of a listener.
 pub fn router(face: Face, state: State) -> Router {
     let (versioned, _) = versioned(face).split_for_parts();
+    // An address of its own for administration is reached directly.
+    let hops = if face == Face::Admin { 0 } else { state.trusted_proxies };
     let keyed = versioned
-        .route_layer(from_fn_with_state(state.clone(), auth::identify))
+        .route_layer(from_fn_with_state((state.clone(), hops), auth::identify))
         .route_layer(from_fn_with_state(state.clone(), layers::bound));
     watched(face, keyed, state)
 }

@@ -101,6 +101,8 @@ pub struct Parts {
 
 /// Reads of the state at one time; further ones wait.
 const READS: usize = 16;
+/// Writes to the log at one time, of events and of keys; further ones wait.
+const WRITES: usize = 32;
 
 /// The limits that hold, and what is counted against them.
 pub(super) struct Bounds {
@@ -118,6 +120,7 @@ struct Inner {
     /// Requests of `/v1` under way.
     busy: AtomicUsize,
     reads: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for State {
@@ -139,7 +142,8 @@ impl State {
     pub fn new(parts: Parts) -> Self {
         let bounds = Bounds { limits: parts.limits, throttle: Throttle::new(parts.limits.rates) };
         let (bounds, busy) = (ArcSwap::from_pointee(bounds), AtomicUsize::new(0));
-        Self(Arc::new(Inner { parts, bounds, busy, reads: Arc::new(Semaphore::new(READS)) }))
+        let [reads, writes] = [READS, WRITES].map(|places| Arc::new(Semaphore::new(places)));
+        Self(Arc::new(Inner { parts, bounds, busy, reads, writes }))
     }
 
     /// The limits that hold now.
@@ -161,6 +165,21 @@ impl State {
         let busy = &self.0.busy;
         let place = Place(busy);
         (busy.fetch_add(1, Ordering::Relaxed) < among).then_some(place)
+    }
+
+    /// Runs a write on a thread that may block. As with reads, one whose caller has gone keeps its place until it ends.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let closed = |_| Problem::of(Code::Internal);
+        let place = Arc::clone(&self.0.writes).acquire_owned().await.map_err(closed)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = write();
+            drop(place);
+            done
+        });
+        done.await.map_err(|_| Problem::of(Code::Internal))
     }
 
     /// Runs a read of the state on a thread that may block. A read whose caller has gone keeps its place until it ends,

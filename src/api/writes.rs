@@ -170,8 +170,8 @@ async fn append(state: State, input: Input, request: Request) -> Result<Response
     let ingest = Audited::new(ingest, &state, request.extensions());
     let body = body_of(&state, request).await?;
     let limit = state.bounds().limits.body_bytes;
-    let appended = tokio::task::spawn_blocking(move || take(&ingest, input, form, &packing.unpack(&body, limit)?));
-    let (now, places) = appended.await.map_err(|_| Problem::of(Code::Internal))??;
+    let appended = state.write(move || take(&ingest, input, form, &packing.unpack(&body, limit)?));
+    let (now, places) = appended.await??;
     let mut last: BTreeMap<u32, Offset> = BTreeMap::new();
     for Appended { partition, offset } in &places {
         let here = last.entry(*partition).or_insert(*offset);

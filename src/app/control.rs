@@ -90,8 +90,12 @@ impl ControlLog for KafkaControl {
             None => Follower::open(&self.settings, &self.settings.topics.control, &mut each)
                 .map(|open| *follower = Some(open)),
         };
-        read.map_err(|error| Error::Control(error.to_string()))?;
-        kept.records.append(&mut new);
+        kept.records.append(&mut new); // also what came before an error: it is not handed out again
+        if let Err(error) = read {
+            // Whoever reads on begins anew: what was told twice changes nothing, what was not told at all might.
+            *follower = None;
+            return Err(Error::Control(error.to_string()));
+        }
         Ok(kept.from(from))
     }
 }

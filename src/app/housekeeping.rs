@@ -96,8 +96,10 @@ impl Housekeeping {
 
     /// After a rotation of keys: a stretch of each state that its owner has sealed anew.
     fn compact_resealed(&self, stop: &CancellationToken) -> Result<(), Error> {
-        for (_, partition) in self.partitions.all() {
-            if !stop.is_cancelled() {
+        // One at a time: who gives a partition up waits for everybody else who holds it.
+        let numbers: Vec<u32> = self.partitions.all().into_iter().map(|(number, _)| number).collect();
+        for number in numbers {
+            if let Some(partition) = self.partitions.get(number).filter(|_| !stop.is_cancelled()) {
                 partition.compact_resealed()?;
             }
         }

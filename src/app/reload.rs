@@ -51,11 +51,12 @@ impl Reload {
     }
 
     fn audited(&self, renewable: &Renewable) -> Result<Vec<String>, Error> {
-        let config = (self.load)().map_err(|error| Error::Configuration(error.to_string()))?;
         let draft = Draft::new(Caller::system(), Action::Reload, "configuration", Outcome::Allowed);
-        let draft = Draft { config: Some(settings::digest(&config)), ..draft };
         let refused = |error: Unavailable| Error::Failed(error.to_string());
-        renewable.audit.change(draft, refused, || self.take(renewable, config), |_| None)
+        let read = (self.load)().map_err(|error| Error::Configuration(error.to_string()));
+        let config = read.as_ref().ok().map(settings::digest);
+        let draft = Draft { config, ..draft };
+        renewable.audit.change(draft, refused, || self.take(renewable, read?), |_| None)
     }
 
     /// Everything that can fail comes before anything that changes.

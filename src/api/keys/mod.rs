@@ -139,6 +139,7 @@ fn of_key(key_id: &str, uri: &Uri) -> Parameters {
 
 /// Where keys are changed, in the name of who asks: on a thread that may block, and answered when it is durable.
 struct Desk {
+    state: State,
     admin: Admin,
     audit: Audit,
     caller: Caller,
@@ -147,16 +148,15 @@ struct Desk {
 impl Desk {
     fn of(state: &State, who: &Identity, request: &Request) -> Result<Self, Problem> {
         let caller = audited::caller(request.extensions(), Actor::Key(who.key_id.clone()));
-        Ok(Self { admin: admin(state)?, audit: state.audit.clone(), caller })
+        Ok(Self { state: state.clone(), admin: admin(state)?, audit: state.audit.clone(), caller })
     }
 
     async fn change<T: Send + 'static>(
         self,
         change: impl FnOnce(&Acting<'_>, Millis) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Problem> {
-        let Self { admin, audit, caller } = self;
-        let done = tokio::task::spawn_blocking(move || change(&admin.acting(&audit, caller), now_ms()));
-        Ok(done.await.map_err(|_| Problem::of(Code::Internal))??)
+        let Self { state, admin, audit, caller } = self;
+        Ok(state.write(move || change(&admin.acting(&audit, caller), now_ms())).await??)
     }
 }
 

@@ -75,8 +75,9 @@ impl Member {
     }
 
     /// Gives everything back and leaves the group. Closing does not: a member with a name is taken to come back. So what there is
-    /// is waited for until librdkafka has forgotten its member id, which it does as it asks to leave. And closed with a rebalance not yet served, librdkafka ends the group's state machine at the first
-    /// answer to it and waits for ever for the second; so what there is is served while that still runs.
+    /// is waited for until librdkafka has forgotten its member id, which it does as it asks to leave. And closed with a rebalance
+    /// not yet served, librdkafka ends the group's state machine at the first answer to it and waits for ever for the second; so
+    /// what there is is served while that still runs.
     fn leave(&mut self) {
         self.flows.clear();
         self.consumer.unsubscribe();
@@ -85,10 +86,11 @@ impl Member {
             drop(self.consumer.poll(Duration::ZERO));
             let left = queues::generation(&self.consumer).is_none();
             if left && self.own.len() == 0 && self.context().share().owned.is_empty() {
-                break;
+                return;
             }
             self.wake.wait(deadline.min(Instant::now() + Duration::from_millis(20)));
         }
+        self.close();
     }
 
     /// Ends without leaving: the group keeps the partitions of a member that has a name until its session is over. For what
