@@ -67,15 +67,23 @@ pub(super) fn check(contact: &Contact, settings: &Settings) -> Result<Permission
     Ok(permissions)
 }
 
+/// How long one question about the group may take. On a new cluster the first one waits for a coordinator that comes up
+/// meanwhile, and does not see it; the next one does.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
 /// What may be done with the group. Its coordinator may have come up a moment ago, as the very first group's does.
 fn of_group(contact: &Contact, settings: &Settings) -> Result<Rights, Code> {
-    let deadline = Instant::now() + settings.timeouts.request;
+    let request = settings.timeouts.request;
+    let deadline = Instant::now() + request;
     loop {
         // A refusal may be of the group, or of looking for its coordinator.
-        match rights::of_group(contact.client(), &settings.group, settings.timeouts.request).and_then(|rights| rights) {
-            Err(Code::CoordinatorLoadInProgress | Code::CoordinatorNotAvailable | Code::NotCoordinator)
-                if Instant::now() < deadline =>
-            {
+        match rights::of_group(contact.client(), &settings.group, request.min(ATTEMPT)).and_then(|rights| rights) {
+            Err(
+                Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+                | Code::OperationTimedOut,
+            ) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(100));
             }
             Err(Code::GroupAuthorizationFailed) => return Ok(Err(Code::GroupAuthorizationFailed)),
