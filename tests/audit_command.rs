@@ -6,23 +6,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tributary::topics::embedded::{Broker, NewRecord, Place, Settings, Topic};
 
-fn tributary(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
-    command.args(arguments).env_remove("TRIBUTARY_CONFIG").stdin(Stdio::null());
-    command
-}
+#[path = "support/binary.rs"]
+mod binary;
 
-fn run(arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = tributary(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
+use binary::{run, tributary};
 
 /// A process; killed if a test ends early.
 struct Running {

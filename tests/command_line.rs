@@ -2,31 +2,23 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tributary::codec::json;
-use tributary::core::Rules;
-use tributary::replay;
 use tributary::topics::embedded::{Broker, Place, Settings, Topic};
 use tributary::topics::{Offsets, Outgoing, PartitionOffsets, TopicLog};
 
-fn tributary(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
-    command.args(arguments).env_remove("TRIBUTARY_CONFIG").stdin(Stdio::null());
-    command
-}
+#[path = "support/answers.rs"]
+mod answers;
+#[path = "support/binary.rs"]
+mod binary;
 
-fn run(arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = tributary(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
+use answers::streamed_and_batch;
+use binary::{run, tributary};
 
 #[test]
 fn usage_is_2_and_help_is_0() {
@@ -213,32 +205,6 @@ fn ask(curl: &str) -> String {
 
 fn broker(folder: &Path) -> std::sync::Arc<Broker> {
     Broker::open(&Place::Folder(folder.join("log")), &Settings::new(NonZeroU32::new(4).unwrap())).unwrap()
-}
-
-/// Rows by their id.
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// What the log says, and what one batch pass over its inputs says.
-fn streamed_and_batch(broker: &Broker) -> (Rows, Rows) {
-    let (mut touchpoints, mut conversions, mut streamed) = (Vec::new(), Vec::new(), BTreeMap::new());
-    for partition in 0..4 {
-        touchpoints.extend(broker.read(Topic::Touchpoints, partition, 0, usize::MAX).unwrap());
-        conversions.extend(broker.read(Topic::Conversions, partition, 0, usize::MAX).unwrap());
-        for row in broker.compacted(Topic::Attributions, partition).unwrap() {
-            streamed.insert(row.key.unwrap(), row.value.unwrap());
-        }
-    }
-    let value = |record: &tributary::topics::embedded::OwnedRecord| record.value.clone().unwrap();
-    let (touchpoints, conversions): (Vec<_>, Vec<_>) =
-        (touchpoints.iter().map(value).collect(), conversions.iter().map(value).collect());
-    let touchpoints: Vec<_> = touchpoints.iter().map(|bytes| json::touchpoint(bytes).unwrap()).collect();
-    let conversions: Vec<_> = conversions.iter().map(|bytes| json::conversion(bytes).unwrap()).collect();
-    let rows = replay::rows_of(
-        touchpoints.iter().map(|draft| draft.check().unwrap()),
-        conversions.iter().map(|draft| draft.check().unwrap()),
-        &Rules::default(),
-    );
-    (streamed, rows.into_iter().collect())
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroU32;
@@ -12,11 +11,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tributary::codec::json;
-use tributary::core::Rules;
-use tributary::replay;
 use tributary::seal::{Kek, Keks};
-use tributary::topics::embedded::{Broker, Place, Settings, Topic};
+use tributary::topics::embedded::{Broker, Place, Settings};
+
+#[path = "support/answers.rs"]
+mod answers;
+
+use answers::streamed_and_batch;
 
 const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -281,30 +282,6 @@ fn broker(place: &Home, key: u8) -> Arc<Broker> {
     let seal = Some(Arc::new(Keks::new(Kek::new(&[key; 32]), Vec::new())));
     let settings = Settings { seal, ..Settings::new(NonZeroU32::new(PARTITIONS).unwrap()) };
     Broker::open(&Place::Folder(place.path("data/log")), &settings).unwrap()
-}
-
-/// Rows by their id.
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// The rows that the log has, and those of one batch pass over its inputs.
-fn streamed_and_batch(broker: &Broker) -> (Rows, Rows) {
-    let mut streamed = BTreeMap::new();
-    let all = |topic| {
-        let records = (0..PARTITIONS).flat_map(|number| broker.read(topic, number, 0, usize::MAX).unwrap());
-        records.map(|record| record.value.unwrap()).collect::<Vec<_>>()
-    };
-    let (touchpoints, conversions) = (all(Topic::Touchpoints), all(Topic::Conversions));
-    for row in (0..PARTITIONS).flat_map(|number| broker.compacted(Topic::Attributions, number).unwrap()) {
-        streamed.insert(row.key.unwrap(), row.value.unwrap());
-    }
-    let touchpoints: Vec<_> = touchpoints.iter().map(|bytes| json::touchpoint(bytes).unwrap()).collect();
-    let conversions: Vec<_> = conversions.iter().map(|bytes| json::conversion(bytes).unwrap()).collect();
-    let rows = replay::rows_of(
-        touchpoints.iter().map(|draft| draft.check().unwrap()),
-        conversions.iter().map(|draft| draft.check().unwrap()),
-        &Rules::default(),
-    );
-    (streamed, rows.into_iter().collect())
 }
 
 /// The KEKs that the key rows of a RocksDB name, and the data keys' numbers, beside those that its values name.

@@ -1,7 +1,6 @@
 //! Events in, on the embedded log. All of a request's events are taken or none.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -20,6 +19,7 @@ use super::packing::{self, Packing};
 use super::parameters::Parameters;
 use super::problem::{Code, Problem};
 use super::state::{Appended, Ingest, IngestError, State};
+use crate::access::now_ms;
 use crate::topics::{Input, Offset};
 
 /// Events that were taken.
@@ -231,10 +231,4 @@ fn header_of(input: Input, last: &BTreeMap<u32, Offset>) -> String {
         Input::Conversions => format!("{partition}:-:{}", offset + 1),
     };
     last.iter().map(place).collect::<Vec<_>>().join(",")
-}
-
-/// The log timestamp of what arrives now.
-#[allow(clippy::disallowed_methods)] // the wall clock is what a log timestamp is
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }

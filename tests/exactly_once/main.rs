@@ -20,3 +20,5 @@ mod restart;
 mod rules;
 mod servers;
 mod stage;
+#[path = "../support/until.rs"]
+mod until;

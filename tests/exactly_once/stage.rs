@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::broker::{Broker, script};
 use crate::instance::Instance;
 use crate::servers::free_port;
+pub use crate::until::until;
 
 /// Partitions of every topic.
 pub const PARTITIONS: i32 = 4;
@@ -176,16 +177,6 @@ fn succeeded(what: &[&str], output: &Output) -> String {
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {}: {words}", what.join(" "), output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Waits until something holds.
-pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    began.elapsed()
 }
 
 /// The streamed rows must be the batch's, byte for byte.

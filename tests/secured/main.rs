@@ -26,3 +26,5 @@ mod page;
 mod refused;
 mod secrets;
 mod stage;
+#[path = "../support/until.rs"]
+mod until;

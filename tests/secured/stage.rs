@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Properties};
 use crate::instance::Instance;
 use crate::servers::free_port;
+pub use crate::until::until;
 
 /// Partitions of every topic.
 pub const PARTITIONS: i32 = 2;
@@ -153,14 +153,4 @@ impl Drop for Stage {
             eprintln!("configurations and logs are kept in {}", self.dir.path().display());
         }
     }
-}
-
-/// Waits until something holds.
-pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    began.elapsed()
 }
