@@ -1,13 +1,15 @@
 //! The group: who has which partition, and that the inputs of one number stay together.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tributary::topics::kafka::Settings;
 use tributary::topics::{Input, Output, TopicLog};
 
 use crate::broker::Broker;
-use crate::worker::{METADATA, Worker, append, eventually, offsets, rows, settings};
+use crate::worker::{METADATA, Worker, append, bare_settings, eventually, offsets, rows, settings};
 
 #[test]
 fn two_members_and_a_rebalance_between_answer_every_record_once() {
@@ -162,4 +164,61 @@ fn a_partition_that_is_not_ones_own_cannot_be_committed() {
     // The producer is as good as before.
     worker.log.begin().unwrap();
     worker.log.commit(&offsets(0, worker.next[&0])).unwrap();
+}
+
+const BROKERS: &str = "TRIBUTARY_TEST_FIRST";
+
+/// A process that has all partitions, stops polling, and is killed.
+#[test]
+fn first_process() {
+    let Ok(brokers) = std::env::var(BROKERS) else {
+        return; // only `partitions_that_lost_their_owner_between_two_rounds_are_shared_out` has work for it
+    };
+    let settings = session_of_two_seconds(bare_settings(&brokers, "between"));
+    let _first = Worker::with_partitions(&settings, 0, 4);
+    println!("first: has them");
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+fn session_of_two_seconds(mut settings: Settings) -> Settings {
+    settings.timeouts.session = Duration::from_secs(2);
+    settings
+}
+
+/// The owner of what is to move dies before it has given it up, and is back under its name before its session ends.
+#[test]
+fn partitions_that_lost_their_owner_between_two_rounds_are_shared_out() {
+    let broker = Broker::shared();
+    let settings = session_of_two_seconds(settings(broker.address(), "between", 4));
+    let mut first = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "group::first_process", "--nocapture"])
+        .env(BROKERS, broker.address())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(first.stdout.take().unwrap());
+    assert!(said.lines().map_while(Result::ok).any(|line| line.contains("has them")), "it ended too early");
+
+    // The second is told its share of the first round: nothing yet.
+    let mut second = Worker::join(&settings, 1);
+    eventually("the first round", Duration::from_secs(30), || {
+        second.take(Duration::from_millis(20));
+        second.log.is_member().then_some(())
+    });
+    assert_eq!(second.next.len(), 0);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let mut again = Worker::join(&settings, 0);
+    eventually("its share of the first round", Duration::from_secs(10), || {
+        again.take(Duration::from_millis(20));
+        second.take(Duration::from_millis(20));
+        again.log.is_member().then_some(())
+    });
+    assert_eq!((again.next.len(), second.next.len()), (2, 0), "two partitions have no member");
+
+    eventually("two partitions each", Duration::from_secs(30), || {
+        again.try_take(Duration::from_millis(20)).ok();
+        second.try_take(Duration::from_millis(20)).ok();
+        ((again.next.len(), second.next.len()) == (2, 2)).then_some(())
+    });
 }

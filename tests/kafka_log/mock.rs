@@ -6,9 +6,9 @@ use std::time::Duration;
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Answer};
 use tributary::topics::kafka::Settings;
-use tributary::topics::{Error, TopicLog};
+use tributary::topics::{Assignment, Error, TopicLog};
 
-use crate::worker::{Worker, bare_settings, both, offsets, row};
+use crate::worker::{Worker, bare_settings, both, eventually, offsets, row};
 
 fn cluster(test: &str) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, Settings) {
     let mock = MockCluster::new(1).unwrap();
@@ -83,4 +83,33 @@ fn a_transactional_id_that_is_taken_again_and_again_is_fatal() {
     let last = errors.pop().unwrap();
     assert!(matches!(&last, Error::Fatal(words) if words.contains("its own name")), "{last:?}");
     assert!(errors.iter().all(|error| matches!(error, Error::Aborted(_))), "{errors:?}");
+}
+
+/// A broker that was stopped during a rebalance knows the names of the group under earlier ids when it is back.
+#[test]
+fn a_member_that_the_group_forgot_while_the_broker_was_away_joins_again() {
+    let (mock, settings) = cluster("forgotten");
+    let mut worker = Worker::with_partitions(&settings, 0, 1);
+    mock.broker_down(1).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    mock.broker_up(1).unwrap();
+    mock.request_errors(Api::Heartbeat, &[Answer::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
+    let mut changes = Vec::new();
+    eventually("its partition again", Duration::from_secs(60), || {
+        match worker.log.poll(Duration::from_millis(100)) {
+            Ok(more) => changes.extend(more),
+            Err(error) => assert!(matches!(error, Error::Unreachable(_)), "{error:?}"),
+        }
+        (changes.len() == 2).then_some(())
+    });
+    assert_eq!(changes, [Assignment::Lost(0), Assignment::Gained(0)]);
+}
+
+#[test]
+fn a_member_that_is_fenced_while_the_broker_was_there_ends() {
+    let (mock, settings) = cluster("fenced");
+    let mut worker = Worker::with_partitions(&settings, 0, 1);
+    mock.request_errors(Api::Heartbeat, &[Answer::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
+    let error = eventually("an end", Duration::from_secs(30), || worker.log.poll(Duration::from_millis(100)).err());
+    assert!(matches!(&error, Error::Fatal(words) if words.contains("instance's name")), "{error:?}");
 }

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset as Position, TopicPartitionList};
 
 use super::super::{Assignment, Bounds, Committed, Error, Head, Input, Limit, Offset, PerInput, Records};
+use super::coverage::Coverage;
 use super::errors::{self, number, refusal, unreachable, verdict};
 use super::group::Context;
 use super::queues::{self, Message, Queue, Wake};
@@ -35,6 +36,7 @@ pub(super) struct Member {
     /// Whether records were handed out since the last poll: only then does what is still queued count as something to do.
     took: bool,
     probed: Instant,
+    coverage: Coverage,
     request: Duration,
     /// Whether it leaves the group when it is dropped.
     leaves: bool,
@@ -47,6 +49,7 @@ impl Member {
     pub(super) fn join(
         config: ClientConfig,
         topics: PerInput<String>,
+        coverage: Coverage,
         reach: Arc<Reach>,
         request: Duration,
         leaves: bool,
@@ -54,13 +57,11 @@ impl Member {
         let wake = Arc::new(Wake::default());
         let (consumer, own) = subscribe(&config, Context::new(topics, reach), &wake)?;
         let (flows, probed) = (BTreeMap::new(), Instant::now());
-        Ok(Self { flows, own, wake, took: false, probed, request, leaves, config, consumer })
+        Ok(Self { flows, own, wake, took: false, probed, coverage, request, leaves, config, consumer })
     }
 
-    /// Joins again as a new client: everything owned is lost.
-    fn rejoin(&mut self) -> Result<(), Error> {
-        tracing::warn!("the session ended while no broker answered: joining the group again");
-        self.leave();
+    /// Goes on as a new client: everything owned is lost.
+    fn renew(&mut self) -> Result<(), Error> {
         let old = self.context();
         let context = Context::new(old.topics.clone(), Arc::clone(&old.reach));
         {
@@ -124,6 +125,14 @@ impl Member {
     pub(super) fn poll(&mut self, wait: Duration) -> Result<Vec<Assignment>, Error> {
         let deadline = Instant::now() + wait;
         let mut fresh = self.wake.take() || std::mem::take(&mut self.took);
+        if self.told() && self.context().reach.trouble().is_none() && self.coverage.wants_another_round(&self.consumer)
+        {
+            tracing::warn!(
+                "partitions have no member though the group is settled: joining it again, so that it shares them out"
+            );
+            self.leave();
+            self.renew()?;
+        }
         loop {
             self.serve()?;
             let changes = self.changes()?;
@@ -144,12 +153,14 @@ impl Member {
             // Each poll serves one event, and the first one tells the group that this worker is alive.
             match self.consumer.poll(Duration::ZERO) {
                 None => {}
-                // librdkafka forgets its member id when the session ends unheard, and then beats its heart without one: the
-                // broker takes that for another process of this name. With an id it is one.
-                Some(Err(KafkaError::MessageConsumptionFatal(Code::FencedInstanceId)))
-                    if queues::generation(&self.consumer).is_none() =>
-                {
-                    return self.rejoin();
+                Some(Err(KafkaError::MessageConsumptionFatal(Code::FencedInstanceId))) if self.forgotten() => {
+                    tracing::warn!("the group does not know this member any more: joining it again");
+                    // Fenced by its id there is nothing to leave, and no rebalance is served any more that could be waited for.
+                    match queues::generation(&self.consumer) {
+                        Some(_) => self.flows.clear(),
+                        None => self.leave(),
+                    }
+                    return self.renew();
                 }
                 Some(Err(error)) => verdict(&error)?,
                 Some(Ok(record)) => {
@@ -164,6 +175,15 @@ impl Member {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether "fenced", which is said to a member whose name another process has taken, may mean that the group has forgotten
+    /// this member. librdkafka forgets its member id when the session ends unheard, and beats its heart without one. And a
+    /// broker that is stopped while the group rebalances has not written down whom it let in: once back it knows the name under
+    /// an earlier id. If another process does run under this name, the next answer tells.
+    fn forgotten(&self) -> bool {
+        const SHAKEN: Duration = Duration::from_secs(30);
+        queues::generation(&self.consumer).is_none() || self.context().reach.shaken(SHAKEN)
     }
 
     fn changes(&mut self) -> Result<Vec<Assignment>, Error> {

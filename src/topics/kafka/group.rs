@@ -98,7 +98,10 @@ impl ClientContext for Context {
             Code::Authentication | Code::SaslAuthenticationFailed => self.reach.failed(reason),
             code => {
                 // Not every broker's end is told as the end of all brokers: it is found out by asking.
-                self.suspect.fetch_or(errors::is_transport(code), Ordering::Relaxed);
+                if errors::is_transport(code) {
+                    self.suspect.store(true, Ordering::Relaxed);
+                    self.reach.shook();
+                }
                 tracing::warn!(%code, reason, "kafka consumer");
             }
         }

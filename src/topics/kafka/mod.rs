@@ -1,7 +1,8 @@
 //! Kafka as the log, over librdkafka: the implementation for every real deployment.
 //!
 //! - [`settings`](Settings): what it needs to know; the client configurations, and what in them cannot be overridden.
-//! - `consumer` and `group`: the member of the group. The lead topic is subscribed to, the other inputs are assigned by hand.
+//! - `consumer`, `group` and `coverage`: the member of the group. The lead topic is subscribed to, the other inputs are assigned
+//!   by hand; where a partition is left without a member, the group is made to share out again.
 //! - `queues` and `rights`: the calls into librdkafka that rdkafka has no safe form of; the only `unsafe` here.
 //! - `producer`, `slot` and `polled`: two transactional producers in turn, and what is known when something fails.
 //! - `reader`: committed records outside the group, for dead letters, [`control`] and [`tail`].
@@ -15,6 +16,7 @@ mod admin;
 mod consumer;
 mod contact;
 pub mod control;
+mod coverage;
 mod errors;
 mod finding;
 mod group;
@@ -36,6 +38,7 @@ use std::time::Duration;
 use rdkafka::{Offset as Position, TopicPartitionList};
 
 use self::consumer::Member;
+use self::coverage::Coverage;
 use self::errors::number;
 use self::producer::Producers;
 pub use self::reach::Reach;
@@ -83,8 +86,10 @@ impl KafkaLog {
         let identity = producers.ask(|client| admin::identity(client, &settings.topics, wait, &reach))?;
         let queues = identity.partitions as usize * Input::ALL.len();
         let config = settings.member(worker, queues);
+        let client = config.get("client.id").unwrap_or_default().to_owned();
+        let coverage = Coverage::new(settings.group.clone(), client, identity.partitions, settings.timeouts.session);
         let leave = settings.leave;
-        let member = Member::join(config, identity.topics.clone(), Arc::clone(&reach), wait, leave)?;
+        let member = Member::join(config, identity.topics.clone(), coverage, Arc::clone(&reach), wait, leave)?;
         Ok(Self { member, producers, dead_letters: None, identity, reach, settings })
     }
 

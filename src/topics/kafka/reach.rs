@@ -13,11 +13,13 @@ pub struct Reach(Mutex<State>);
 struct State {
     answered: Instant,
     trouble: Option<String>,
+    /// When a connection last failed, or brokers that had been away last came back.
+    shaken: Option<Instant>,
 }
 
 impl Reach {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State { answered: Instant::now(), trouble: None }))
+        Self(Mutex::new(State { answered: Instant::now(), trouble: None, shaken: None }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -29,6 +31,7 @@ impl Reach {
         let mut state = self.state();
         state.answered = Instant::now();
         if let Some(trouble) = state.trouble.take() {
+            state.shaken = Some(state.answered);
             tracing::info!(%trouble, "kafka answers again");
         }
     }
@@ -40,6 +43,16 @@ impl Reach {
             tracing::warn!(trouble, "kafka does not answer");
             state.trouble = Some(trouble.to_owned());
         }
+    }
+
+    /// A connection failed, whatever became of it.
+    pub(super) fn shook(&self) {
+        self.state().shaken = Some(Instant::now());
+    }
+
+    /// Whether a connection failed within this time, or brokers that had been away came back.
+    pub(super) fn shaken(&self, within: Duration) -> bool {
+        self.state().shaken.is_some_and(|at| at.elapsed() < within)
     }
 
     /// How long ago a broker last answered a question of ours.
