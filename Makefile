@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test verify fmt clippy deny doc simulate bench run-kafka stop-kafka
+.PHONY: help install demo test verify fmt clippy deny doc simulate bench fuzz run-kafka stop-kafka
 
 # rustup's folder, for shells that have not read its profile.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -60,6 +60,11 @@ bench: ## rates, CPU, latency and memory beside what librdkafka alone can do (EV
 	@deploy/local/setup.sh test
 	@deploy/local/fetch.sh kafka registry
 	@$(cargo) bench --locked --bench speed
+
+fuzz: ## the fuzz bodies under libFuzzer (TARGET=codec|keys|configuration RUNS=n); wants a nightly toolchain and cargo-fuzz
+	@deploy/local/setup.sh
+	@cp Cargo.lock tests/fuzz/Cargo.lock
+	@$(cargo) +nightly fuzz run --fuzz-dir tests/fuzz $(or $(TARGET),codec) -- -runs=$(or $(RUNS),1000000)
 
 run-kafka: ## a broker at 127.0.0.1:9092 and a registry at port 8081, to try `tributary run` on
 	@deploy/local/setup.sh test

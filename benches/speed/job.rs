@@ -103,6 +103,16 @@ impl Job {
         &self.attributions
     }
 
+    /// Its configuration.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Where its sidecar listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What it has spent in this life.
     pub fn spent(&self) -> Spent {
         usage::spent(self.child.id())

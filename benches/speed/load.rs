@@ -196,7 +196,7 @@ fn event(
     Event { input, partition, logged_at, key, value, conversion, line }
 }
 
-fn user_id(user: u64) -> String {
+pub fn user_id(user: u64) -> String {
     format!("user-{user:08}")
 }
 

@@ -12,6 +12,7 @@
 //! | `job` | the binary under the load |
 //! | `raw` | the ceilings |
 //! | `live` | latency |
+//! | `reads` | reads through the sidecar |
 //! | `files` | `replay` |
 //! | `usage` | what a process has used |
 
@@ -28,12 +29,14 @@ mod job;
 mod live;
 mod load;
 mod raw;
+mod reads;
 #[path = "../../tests/exactly_once/servers.rs"]
 #[allow(dead_code, reason = "shared with the tests of exactly once")]
 mod servers;
 mod stage;
 mod usage;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use job::Job;
@@ -122,6 +125,18 @@ fn main() {
     live::measure(&stage, &mut load, &job, live_rate, options.live);
     // The load comes from the same machine: the first figure says what is left beside it, this one what an answer takes.
     live::measure(&stage, &mut load, &job, rate / 10.0, options.live);
+    let key = stage.key(job.config());
+    let beside = |what: &str, work: &mut dyn FnMut()| {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| reads::measure(job.port(), &key, what, &done));
+            work();
+            done.store(true, Ordering::Relaxed);
+        });
+    };
+    beside("nothing", &mut || std::thread::sleep(options.live));
+    beside("a tenth of the rate", &mut || live::measure(&stage, &mut load, &job, rate / 10.0, options.live));
+    beside("half of the rate", &mut || live::measure(&stage, &mut load, &job, live_rate, options.live));
     println!("{:<34} {:>9.0} MiB", "peak memory, live", job.peak_memory_mib());
     drop(job);
     files::measure(&stage, options.replay_bytes);

@@ -111,6 +111,9 @@ workers = {workers}
 {extra}
 [sidecar]
 listen = "127.0.0.1:{port}"
+[limits]
+rate = 1000000
+burst = 1000000
 {seal}"#,
             brokers = self.broker.address(),
             attributions = attributions(round),
@@ -143,11 +146,18 @@ listen = "127.0.0.1:{port}"
         self.path(&format!("data-{round}"))
     }
 
-    /// Runs a command of the binary, which must succeed.
-    pub fn tributary(&self, arguments: &[&str], config: &Path) {
+    /// Runs a command of the binary, which must succeed; what it prints.
+    pub fn tributary(&self, arguments: &[&str], config: &Path) -> String {
         let output = binary().args(arguments).arg("--config").arg(config).output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tributary {}: {words}", arguments.join(" "));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A new key that may read everything, as often as it likes.
+    pub fn key(&self, config: &Path) -> String {
+        let made = self.tributary(&["keys", "create", "--role", "analyst", "--rate", "1000000"], config);
+        made.trim().to_owned()
     }
 
     /// Produces so many events of the load, as fast as the broker takes them.

@@ -15,8 +15,6 @@ pub mod avro;
 mod bytes;
 mod field;
 mod framing;
-#[cfg(test)]
-mod fuzz;
 pub mod json;
 pub mod record;
 #[cfg(test)]
