@@ -8,10 +8,11 @@
 //! something.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::groups::GroupInfo;
 
 use super::group::Context;
 
@@ -23,6 +24,8 @@ pub(super) struct Coverage {
     partitions: u32,
     every: Duration,
     next: Instant,
+    /// The look under way: it asks every broker, one of which may be away, and the worker has other things to do meanwhile.
+    look: Option<JoinHandle<Option<String>>>,
     /// Whether the last look found partitions without a member.
     left_over: bool,
 }
@@ -31,33 +34,39 @@ impl Coverage {
     /// For the member that this client is. A look each `every`: as long as a session lasts at least, so that two looks in a row
     /// are not of one rebalance.
     pub(super) fn new(group: String, client: String, partitions: u32, every: Duration) -> Self {
-        Self { group, client, partitions, every, next: Instant::now() + every, left_over: false }
+        let next = Instant::now() + every;
+        Self { group, client, partitions, every, next, look: None, left_over: false }
     }
 
-    /// Looks, if it is time to; whether this member should join anew. Asks the brokers, for at most 2 s.
-    pub(super) fn wants_another_round(&mut self, consumer: &BaseConsumer<Context>) -> bool {
-        const WAIT: Duration = Duration::from_secs(2);
-        if Instant::now() < self.next {
-            return false;
+    /// Looks, when it is time to; whether this member should leave and join anew.
+    pub(super) fn wants_another_round(&mut self, consumer: &Arc<BaseConsumer<Context>>) -> bool {
+        if let Some(look) = self.look.take_if(|look| look.is_finished()) {
+            let chosen = look.join().ok().flatten();
+            let before = std::mem::replace(&mut self.left_over, chosen.is_some());
+            return before && chosen.as_ref() == Some(&self.client);
         }
-        self.next = Instant::now() + self.every;
-        // Who does not answer is asked the next time.
-        let groups = consumer.fetch_group_list(Some(&self.group), WAIT).ok();
-        let found = groups.as_ref().and_then(|list| list.groups().iter().find(|group| group.name() == self.group));
-        let members = found.filter(|group| group.state() == "Stable").and_then(members);
-        let lead = &consumer.context().topics.touchpoints;
-        let chosen = members.and_then(|members| left_over(&members, lead, self.partitions));
-        let before = std::mem::replace(&mut self.left_over, chosen.is_some());
-        before && chosen == Some(self.client.as_str())
+        if self.look.is_none() && Instant::now() >= self.next {
+            self.next = Instant::now() + self.every;
+            let (group, partitions, consumer) = (self.group.clone(), self.partitions, Arc::clone(consumer));
+            let look = move || look(&consumer, &group, partitions);
+            self.look = thread::Builder::new().name("coverage".into()).spawn(look).ok();
+        }
+        false
     }
+}
+
+/// The client that is to join anew; nothing where that is not needed, or nobody answers in time.
+fn look(consumer: &BaseConsumer<Context>, group: &str, partitions: u32) -> Option<String> {
+    const WAIT: Duration = Duration::from_secs(5);
+    let list = consumer.fetch_group_list(Some(group), WAIT).ok()?;
+    let found = list.groups().iter().find(|found| found.name() == group && found.state() == "Stable")?;
+    let members: Option<Vec<Member<'_>>> =
+        found.members().iter().map(|member| Some((member.client_id(), member.assignment()?))).collect();
+    left_over(&members?, &consumer.context().topics.touchpoints, partitions).map(str::to_owned)
 }
 
 /// A member's client, and its assignment as the group keeps it.
 type Member<'g> = (&'g str, &'g [u8]);
-
-fn members(group: &GroupInfo) -> Option<Vec<Member<'_>>> {
-    group.members().iter().map(|member| Some((member.client_id(), member.assignment()?))).collect()
-}
 
 /// Where partitions have no member: the client that has fewest, the first by name of several. Nothing also where an assignment
 /// cannot be read.
