@@ -64,7 +64,7 @@ bench: ## rates, CPU, latency and memory beside what librdkafka alone can do (EV
 fuzz: ## the fuzz bodies under libFuzzer (TARGET=codec|keys|configuration RUNS=n); wants a nightly toolchain and cargo-fuzz
 	@deploy/local/setup.sh
 	@cp Cargo.lock tests/fuzz/Cargo.lock
-	@$(cargo) +nightly fuzz run --fuzz-dir tests/fuzz $(or $(TARGET),codec) -- -runs=$(or $(RUNS),1000000)
+	@$(cargo) +nightly fuzz run --sanitizer none --fuzz-dir tests/fuzz $(or $(TARGET),codec) -- -runs=$(or $(RUNS),1000000)
 
 run-kafka: ## a broker at 127.0.0.1:9092 and a registry at port 8081, to try `tributary run` on
 	@deploy/local/setup.sh test

@@ -12,8 +12,9 @@ mod keys;
 
 use dice::Dice;
 
-/// Runs a body over so many inputs from each of eight seeds.
+/// Runs a body over so many inputs from each of eight seeds; `INPUTS` says another number.
 fn run(good: &[Vec<u8>], inputs: usize, body: fn(&[u8])) {
+    let inputs = std::env::var("INPUTS").map_or(inputs, |text| text.parse().expect("INPUTS: a number"));
     for seed in 0..8 {
         let mut dice = Dice(seed);
         for _ in 0..inputs {
@@ -33,19 +34,19 @@ fn run(good: &[Vec<u8>], inputs: usize, body: fn(&[u8])) {
 fn events_rows_and_stored_records() {
     let good = codec::good();
     codec::read_back(&good);
-    run(&good, 5_000, codec::body);
+    run(&good, 20_000, codec::body);
 }
 
 #[test]
 fn api_keys() {
     let good = keys::good();
     keys::read_back(&good);
-    run(&good, 5_000, keys::body);
+    run(&good, 20_000, keys::body);
 }
 
 #[test]
 fn configuration_files() {
     let good = configuration::good();
     configuration::read_back(&good);
-    run(&good, 100, configuration::body);
+    run(&good, 500, configuration::body);
 }
