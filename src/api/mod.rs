@@ -20,8 +20,8 @@
 //! | `limits` | how often may be asked |
 //!
 //! A request goes through `layers` (security headers; id, metrics and problems; cross-origin rules; the size of its head), a
-//! panic guard, then for `/v1` the limits of everybody, `auth::identify` with the limits of its key, then its handler, whose
-//! first argument is always who asks.
+//! panic guard, then for `/v1` `auth::identify`, which turns strangers away at once, the limits of its key, those of
+//! everybody, then its handler, whose first argument is always who asks.
 //!
 //! **Architecture invariant:** nothing here imports the engine (`stream`). What a handler needs is in [`State`].
 
@@ -75,6 +75,13 @@ pub enum Face {
     Admin,
 }
 
+impl Face {
+    /// How many proxies of one's own stand before it. An address of its own for administration is reached directly.
+    fn proxies(self, state: &State) -> usize {
+        if self == Self::Admin { 0 } else { state.trusted_proxies }
+    }
+}
+
 /// Routes that need a key.
 fn versioned(face: Face) -> OpenApiRouter<State> {
     let mut routes = OpenApiRouter::new();
@@ -109,12 +116,8 @@ fn open(face: Face) -> OpenApiRouter<State> {
 /// The service of a listener.
 pub fn router(face: Face, state: State) -> Router {
     let (versioned, _) = versioned(face).split_for_parts();
-    // An address of its own for administration is reached directly.
-    let hops = if face == Face::Admin { 0 } else { state.trusted_proxies };
-    let keyed = versioned
-        .route_layer(from_fn_with_state((state.clone(), hops), auth::identify))
-        .route_layer(from_fn_with_state(state.clone(), layers::bound));
-    watched(face, keyed, state)
+    let identified = from_fn_with_state((state.clone(), face.proxies(&state)), auth::identify);
+    watched(face, versioned.route_layer(identified), state)
 }
 
 /// The service while the process starts: whoever needs a key is told so.
