@@ -15,7 +15,7 @@
 //! | `events`, `packing`, `writes` | events in, on the embedded log |
 //! | `status` | how the instance is, for whoever looks after it |
 //! | `keys` | administration of keys |
-//! | `openapi` | the document, generated from all of these |
+//! | `openapi`, `shapes` | the document, generated from all of these; what texts can be, in it |
 //! | `serve`, `connections`, `tls` | the listeners, what they let in, and their certificates |
 //! | `limits` | how often may be asked |
 //!
@@ -42,6 +42,7 @@ mod problem;
 mod reads;
 mod reports;
 mod serve;
+mod shapes;
 mod state;
 mod status;
 mod table;
