@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 
 use super::limits::network;
+use crate::telemetry::{Metrics, events};
 
 /// Takes connections while there is room, and gives up those that take nothing for too long. One too many is closed at once:
 /// before its first byte is read, there is nothing to answer.
@@ -24,24 +25,30 @@ pub(super) struct Door {
     room: Arc<Semaphore>,
     addresses: Addresses,
     patience: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl Door {
     /// Room for so many connections, and so many of one address; one that takes nothing of its answer for `patience` is given
     /// up.
-    pub(super) fn new(room: usize, of_one_address: usize, patience: Duration) -> Self {
+    pub(super) fn new(room: usize, of_one_address: usize, patience: Duration, metrics: Arc<Metrics>) -> Self {
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
-        Self { room, addresses: Addresses::new(of_one_address), patience }
+        Self { room, addresses: Addresses::new(of_one_address), patience, metrics }
     }
 
-    /// A place for a connection from there, if there is one.
-    fn place(&self, from: IpAddr) -> Option<Place> {
-        let room = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        Some(Place { _of_address: self.addresses.take(from)?, _room: room })
+    /// A place for a connection from there, or which setting allows no more.
+    fn place(&self, from: IpAddr) -> Result<Place, &'static str> {
+        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| "sidecar.connections")?;
+        let of_address = self.addresses.take(from).ok_or("sidecar.connections_per_address")?;
+        Ok(Place { _of_address: of_address, _room: room })
     }
 
     fn take(&self, stream: TcpStream) -> io::Result<Connection> {
-        let place = self.place(stream.peer_addr()?.ip()).ok_or_else(|| io::Error::other("too many connections"))?;
+        let from = stream.peer_addr()?.ip();
+        let place = self.place(from).map_err(|limit| {
+            events::ConnectionRefused { from, limit }.emit(&self.metrics);
+            io::Error::other("too many connections")
+        })?;
         stream.set_nodelay(true)?;
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.patience));
@@ -159,29 +166,33 @@ impl AsyncWrite for Connection {
 mod tests {
     use super::*;
 
+    fn door(room: usize, of_one_address: usize) -> Door {
+        Door::new(room, of_one_address, Duration::ZERO, Arc::new(Metrics::new().unwrap()))
+    }
+
     #[test]
     fn an_address_has_so_many_places_and_gives_them_back() {
-        let door = Door::new(10, 2, Duration::ZERO);
+        let door = door(10, 2);
         let from = |text: &str| door.place(text.parse().unwrap());
         let held = [from("192.0.2.1"), from("::ffff:192.0.2.1")];
-        assert!(held.iter().all(Option::is_some));
-        assert!(from("192.0.2.1").is_none(), "however the socket writes it");
-        assert!(from("192.0.2.2").is_some());
+        assert!(held.iter().all(Result::is_ok));
+        assert!(from("192.0.2.1").is_err(), "however the socket writes it");
+        assert!(from("192.0.2.2").is_ok());
         drop(held);
-        assert!(from("192.0.2.1").is_some());
+        assert!(from("192.0.2.1").is_ok());
         let network = [from("2001:db8::1"), from("2001:db8::2")];
-        assert!(from("2001:db8::3").is_none() && from("2001:db8:0:1::1").is_some(), "who has one has 2^64");
+        assert!(from("2001:db8::3").is_err() && from("2001:db8:0:1::1").is_ok(), "who has one has 2^64");
         drop(network);
     }
 
     #[test]
     fn a_million_addresses_take_no_more_memory_than_there_are_connections() {
-        let door = Door::new(100, 2, Duration::ZERO);
+        let door = door(100, 2);
         let mut held = std::collections::VecDeque::new();
         for n in 0..1_000_000_u32 {
             held.extend(door.place(IpAddr::from(n.to_be_bytes())));
             if held.len() == 100 {
-                assert!(door.place(IpAddr::from([255; 4])).is_none(), "beyond all of them");
+                assert!(door.place(IpAddr::from([255; 4])).is_err(), "beyond all of them");
                 held.drain(..50);
             }
         }

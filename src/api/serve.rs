@@ -125,7 +125,7 @@ pub fn serve(listen: &Listen, state: &State, shutdown: &CancellationToken) -> Re
         // Behind a proxy all connections are the proxy's: there is nobody to tell apart.
         let proxied = face.proxies(state) > 0;
         let of_one_address = if proxied { listen.connections } else { listen.connections_per_address };
-        let door = Door::new(listen.connections, of_one_address, listen.write);
+        let door = Door::new(listen.connections, of_one_address, listen.write, Arc::clone(&state.metrics));
         let started = start(listen, address, (door, service), shutdown.clone());
         listeners.push(started.map_err(|source| Error::Bind { setting, address, source })?);
     }

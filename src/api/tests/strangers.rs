@@ -107,6 +107,8 @@ async fn connections_of_one_address_shut_no_other_out() {
     let address = serving.address();
     let mut held = occupy(address, 4).await;
     assert_eq!(exchange(address, &close("/livez")).await, "", "one too many");
+    let counted = exchange_on(from_elsewhere(address).await, &close("/metrics")).await;
+    assert!(counted.contains("\ntributary_connections_refused_total 1\n"), "{counted}");
     held.extend(occupy(address, 20).await);
     let other = exchange_on(from_elsewhere(address).await, &close("/livez")).await;
     assert!(other.starts_with("HTTP/1.1 200"), "{other}");
