@@ -87,6 +87,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(tools().join("schemathesis/bin/schemathesis"));
         command.current_dir(folder.path()).env("SCHEMATHESIS_HOOKS", here.join("rules.py"));
+        command.env("PYTHONDONTWRITEBYTECODE", "1"); // nothing is left beside the sources
         command.arg("--config-file").arg(here.join("schemathesis.toml")).args(["run", "--no-color", "--url"]);
         command.arg(format!("http://{}", self.instance.address)).args(options).arg(root().join("docs/openapi.json"));
         command.env_remove("TRIBUTARY_ROLE").envs(role.map(|role| ("TRIBUTARY_ROLE", role)));
