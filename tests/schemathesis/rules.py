@@ -2,13 +2,14 @@
 
 The key for a route is that of the role that the route is for. Rules that no schema can say are kept by bending valid requests,
 so that every check stays on: bytes, not characters, are counted; a whole number has no fraction, not even `.0`; `to` is after
-`from`; nothing happens in the future, and nothing expires in the past; a network has no bits behind its prefix; a cursor is
-what a page gave out.
+`from`; nothing happens in the future, nothing expires in the past, and no offset leads out of the century; a network has no
+bits behind its prefix; a cursor is what a page gave out.
 """
 
 import ipaddress
 import json
 import os
+import re
 import time
 from datetime import datetime
 
@@ -18,9 +19,8 @@ from hypothesis import strategies as st
 ROLES = {"journeys": "analyst", "reports": "viewer", "events": "ingestor", "status": "operator", "keys": "admin"}
 BYTES = {"event_id": 128, "user_id": 128, "adjusts": 128, "conversion_id": 128, "note": 200}
 NUMBERS = {"occurred_at", "expires_at", "cost_micros", "value_micros", "requests_per_second", "burst", "grace_seconds"}
-PAST, FUTURE = 1_767_225_600_000, 4_102_444_799_999  # 2026-01-01, and the last moment there is
-
-
+FIRST, LAST = 946_684_800_000, 4_102_444_799_999  # the first and the last moment there is
+PAST = 1_767_225_600_000  # 2026-01-01
 KEYS = {role: os.environ[f"TRIBUTARY_KEY_{role.upper()}"] for role in ROLES.values()}
 KEY_IDS = {key.split("_")[2] for key in KEYS.values()}
 
@@ -75,28 +75,26 @@ def shortened(name, value):
 
 def bend_query(query):
     query.pop("cursor", None)
-    if "from" in query and "to" in query and moment(query["from"]) >= moment(query["to"]):
+    if "from" in query and "to" in query and not FIRST <= moment(query["from"]) < moment(query["to"]) <= LAST + 1:
         query["from"], query["to"] = PAST, "2026-02-01"
 
 
 def bend_body(body):
     for name, value in body.items():
         body[name] = int(value) if name in NUMBERS and isinstance(value, float) else shortened(name, value)
-    if moment(body.get("occurred_at")) > time.time() * 1000:
+    now = time.time() * 1000
+    if "occurred_at" in body and not FIRST <= moment(body["occurred_at"]) <= now:
         body["occurred_at"] = PAST
-    if "expires_at" in body and body["expires_at"] is not None:
-        if moment(body["expires_at"]) < time.time() * 1000 + 60_000:
-            body["expires_at"] = FUTURE
+    if body.get("expires_at") is not None and not now + 60_000 <= moment(body["expires_at"]) <= LAST:
+        body["expires_at"] = LAST
     if isinstance(body.get("networks"), list):
         body["networks"] = [network(text) for text in body["networks"]]
 
 
 def moment(value):
-    """Milliseconds since 1970, of any notation; none: never."""
-    if value is None:
-        return -1
+    """Milliseconds since 1970, of any notation."""
     if isinstance(value, str) and not value.isdigit():
-        text = value.upper().replace("Z", "+00:00")
+        text = re.sub(r"\.[0-9]+", "", value.upper().replace("Z", "+00:00"))
         date = datetime.fromisoformat(text if "T" in text else f"{text}T00:00:00+00:00")
         return int(date.timestamp() * 1000)
     return int(value)
