@@ -2,11 +2,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,71 +11,14 @@ use tributary::topics::embedded::{Broker, NewRecord, Place, Settings, Topic};
 
 #[path = "support/binary.rs"]
 mod binary;
+#[path = "support/running.rs"]
+mod running;
 
-use binary::{run, tributary};
-
-/// A process; killed if a test ends early.
-struct Running {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Running {
-    /// Starts an instance and waits until it answers.
-    fn start(config: &Path) -> Self {
-        let mut child =
-            tributary(&["run", "--config", config.to_str().unwrap()]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut running = Self { child, address: String::new() };
-        running.address = loop {
-            let line = lines.next().expect("it ended").unwrap();
-            let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            if line["fields"]["message"] == "running" || line["message"] == "running" {
-                let address = line["fields"]["address"].as_str().or(line["address"].as_str());
-                break address.unwrap().to_owned();
-            }
-        };
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop)); // its pipe must not fill
-        running
-    }
-
-    fn ask(&self, path: &str, key: &str) -> u16 {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let head =
-            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split(' ').nth(1).unwrap().parse().unwrap()
-    }
-
-    /// As `kill -9` does.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn stop(mut self) {
-        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-    }
-}
+use binary::run;
+use running::Running;
 
 fn config(folder: &Path) -> PathBuf {
-    let file = folder.join("tributary.toml");
-    let text = format!(
-        "[log]\nkind = \"embedded\"\n[engine]\ndata_dir = {folder:?}\n[sidecar]\nlisten = \"127.0.0.1:0\"\n\
-         [audit]\nread_sample = 1.0\n"
-    );
-    std::fs::write(&file, text).unwrap();
-    file
+    running::config(folder, "[sidecar]\nlisten = \"127.0.0.1:0\"\n[audit]\nread_sample = 1.0\n")
 }
 
 fn verify(config: &Path) -> (i32, String, String) {

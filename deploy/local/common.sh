@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # Several checkouts may share one set of tools: every name below carries its version.
 tools=${TRIBUTARY_TOOLS:-$root/.tools}
 
-# The scripts name the versions here and nowhere else; tests/reader/requirements.txt has the reader's.
+# The scripts name the versions here and nowhere else; requirements.txt in tests/reader and tests/schemathesis have those of Python.
 kafka_version=4.4.0
 kafka_scala=2.13
 kafka_log4j=2.25.5

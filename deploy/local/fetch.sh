@@ -1,17 +1,15 @@
 #!/usr/bin/env bash
 # Fetches the real parts that the tests run against, by their ordinary clients, into .tools/ (or $TRIBUTARY_TOOLS):
-# Apache Kafka and the Apicurio schema registry by Maven, the reader's Python packages by pip into a venv of their own.
+# Apache Kafka and the Apicurio schema registry by Maven, the Python packages of the reader and of schemathesis by pip, each
+# into a venv of their own.
 #
-#   deploy/local/fetch.sh [kafka] [registry] [reader]      all three when none is named
+#   deploy/local/fetch.sh [kafka] [registry] [reader] [schemathesis]      all of them when none is named
 #
 # What is there already is left alone. A part appears whole or not at all, and two runs at once wait for each other.
 set -euo pipefail
 me=fetch
 # shellcheck source=deploy/local/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-
-requirements=$root/tests/reader/requirements.txt
-reader_venv=$tools/venv-$(sha256sum "$requirements" | cut -c1-12)
 
 # `--strict-checksums`: a download that does not match its published checksum is an error, not a warning.
 maven() {
@@ -63,23 +61,25 @@ fetch_part() { # NAME HOME
   mv "$fresh" "$2"
 }
 
-# A venv knows its own path, so it is built in place under the name of what it holds, and `venv` points to it when whole.
-fetch_reader() {
-  [[ "$(readlink "$tools/venv" 2>/dev/null)" != "${reader_venv##*/}" ]] || return 0
-  echo "fetch: Python packages of the reader into $reader_venv" >&2
+# A venv knows its own path, so it is built in place under the name of what it holds, and LINK points to it when whole.
+fetch_python() { # NAME LINK
+  local requirements=$root/tests/$1/requirements.txt link=$tools/$2 venv
+  venv=$link-$(sha256sum "$requirements" | cut -c1-12)
+  [[ "$(readlink "$link" 2>/dev/null)" != "${venv##*/}" ]] || return 0
+  echo "fetch: Python packages of $1 into $venv" >&2
   local python=/usr/bin/python3
   [[ -x $python ]] || python=python3
-  rm -rf "$reader_venv"
-  "$python" -m venv "$reader_venv"
-  "$reader_venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps \
+  rm -rf "$venv"
+  "$python" -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps \
     --requirement "$requirements" >&2
-  "$reader_venv/bin/python" -m pip --quiet check --disable-pip-version-check >&2
-  ln -sfn "${reader_venv##*/}" "$tools/venv.new"
-  mv -T "$tools/venv.new" "$tools/venv"
+  "$venv/bin/python" -m pip --quiet check --disable-pip-version-check >&2
+  ln -sfn "${venv##*/}" "$link.new"
+  mv -T "$link.new" "$link"
 }
 
 parts=("$@")
-[[ $# != 0 ]] || parts=(kafka registry reader)
+[[ $# != 0 ]] || parts=(kafka registry reader schemathesis)
 mkdir -p "$tools/tmp"
 exec 9>"$tools/tmp/lock"
 flock 9
@@ -88,9 +88,10 @@ for part in "${parts[@]}"; do
   case "$part" in
     kafka) fetch_part kafka "$kafka_home" ;;
     registry) fetch_part registry "$registry_home" ;;
-    reader) fetch_reader ;;
+    reader) fetch_python reader venv ;;
+    schemathesis) fetch_python schemathesis schemathesis ;;
     *)
-      echo "usage: $0 [kafka] [registry] [reader]" >&2
+      echo "usage: $0 [kafka] [registry] [reader] [schemathesis]" >&2
       exit 2
       ;;
   esac

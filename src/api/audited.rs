@@ -39,7 +39,7 @@ fn object(method: &Method, extensions: &Extensions) -> String {
 }
 
 /// Nobody: there is no key, or a bad one. Only this log is told what it was, and of a whole key whose.
-pub(super) async fn unauthenticated(
+pub(super) fn unauthenticated(
     audit: &Audit,
     parts: &Parts,
     token: Option<&str>,
@@ -48,7 +48,7 @@ pub(super) async fn unauthenticated(
     let id = token.and_then(|token| Token::parse(token).ok()).map(|token| format!(": key {}", token.id));
     let object = object(&parts.method, &parts.extensions);
     let draft = Draft::new(caller(&parts.extensions, Actor::Anonymous), Action::Authenticate, object, Outcome::Denied);
-    audit.decision(draft.because(format!("{denied}{}", id.unwrap_or_default()))).await
+    audit.decision_of_stranger(draft.because(format!("{denied}{}", id.unwrap_or_default())))
 }
 
 /// Somebody, and whether the route's scope is open to them. Reads that name what is the key's own business are sampled;

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::audited::{self, Client};
+use super::layers;
 use super::limits::{self, Rate};
 use super::problem::{Code, Problem};
 use super::state::State;
@@ -39,7 +40,8 @@ fn scope_of(parts: &Parts) -> Option<Scope> {
     table::scope_of(parts.method.as_str(), path)
 }
 
-/// Finds out who asks, and takes one from the bucket of the key; of bad keys, from the bucket of the address.
+/// Finds out who asks, before anything that they share: a stranger is turned away at once, and takes neither a place nor a
+/// turn from those with a key. They take one from the bucket of their key, then go on to what bounds them all.
 ///
 /// `hops` proxies of one's own stand before this listener.
 pub(super) async fn identify(
@@ -55,17 +57,17 @@ pub(super) async fn identify(
     if let Some(from) = from {
         parts.extensions.insert(Client(from));
     }
-    let throttle = &state.bounds().throttle;
     let token = bearer(&parts);
     let who = match token.and_then(|token| state.keys.authenticate(token, from, now_ms())) {
         Ok(who) => who,
-        Err(denied) => return refuse(&state, &parts, (token.ok(), from), denied).await.into_response(),
+        Err(denied) => return refuse(&state, &parts, (token.ok(), from), denied).into_response(),
     };
     let own = who.rate.map(|rate| Rate::per_second(rate.per_second.get(), rate.burst.get()));
-    match throttle.key(&who.key_id, own) {
+    let allowance = state.bounds().throttle.key(&who.key_id, own);
+    match allowance {
         Ok(allowance) => {
             parts.extensions.insert(who);
-            let mut response = next.run(Request::from_parts(parts, body)).await;
+            let mut response = layers::bound(&state, Request::from_parts(parts, body), next).await;
             allowance.tell(response.headers_mut());
             response
         }
@@ -78,18 +80,13 @@ pub(super) async fn identify(
     }
 }
 
-/// Turns a bad key away. Beyond the limit of its address it is not worth an entry of the audit log each, which a stranger could
-/// fill: the first ones say enough.
-async fn refuse(
-    state: &State,
-    parts: &Parts,
-    (token, from): (Option<&str>, Option<IpAddr>),
-    denied: Denied,
-) -> Problem {
-    if let Some(Err(too_many)) = from.map(|from| state.bounds().throttle.bad_key(from)) {
-        return too_many.problem("too many bad keys from this address");
+/// Turns a stranger away, without waiting for anything. Beyond the limits of strangers it is not worth an entry of the audit
+/// log each, which they could fill: the first ones say enough.
+fn refuse(state: &State, parts: &Parts, (token, from): (Option<&str>, Option<IpAddr>), denied: Denied) -> Problem {
+    if let Err(too_many) = state.bounds().throttle.stranger(from) {
+        return too_many.problem("too many requests without a valid key");
     }
-    match audited::unauthenticated(&state.audit, parts, token, denied).await {
+    match audited::unauthenticated(&state.audit, parts, token, denied) {
         Ok(()) => unauthenticated(denied),
         Err(unaudited) => unaudited.into(),
     }

@@ -11,7 +11,7 @@ use crate::topics::Input;
 /// Largest event, in bytes: what a Kafka topic takes by default.
 const MAX_EVENT: usize = 1 << 20;
 /// The most events of one request: each takes more memory than its bytes.
-const MAX_EVENTS: usize = 10_000;
+pub(super) const MAX_EVENTS: usize = 10_000;
 /// Mistakes named in one answer, at most.
 const MAX_ERRORS: usize = 1_000;
 

@@ -136,8 +136,8 @@ pub(super) async fn head(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Bounds what `/v1` takes on: so many requests a second, so many at one time, each for so long.
-pub(super) async fn bound(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+/// Bounds what those with a key ask of `/v1` together: so many requests a second, so many at one time, each for so long.
+pub(super) async fn bound(state: &State, request: Request, next: Next) -> Response {
     let bounds = state.bounds();
     if let Err(too_many) = bounds.throttle.anybody() {
         return too_many.problem("too many requests of everybody together").into_response();

@@ -15,13 +15,13 @@
 //! | `events`, `packing`, `writes` | events in, on the embedded log |
 //! | `status` | how the instance is, for whoever looks after it |
 //! | `keys` | administration of keys |
-//! | `openapi` | the document, generated from all of these |
+//! | `openapi`, `shapes` | the document, generated from all of these; what texts can be, in it |
 //! | `serve`, `connections`, `tls` | the listeners, what they let in, and their certificates |
 //! | `limits` | how often may be asked |
 //!
 //! A request goes through `layers` (security headers; id, metrics and problems; cross-origin rules; the size of its head), a
-//! panic guard, then for `/v1` the limits of everybody, `auth::identify` with the limits of its key, then its handler, whose
-//! first argument is always who asks.
+//! panic guard, then for `/v1` `auth::identify`, which turns strangers away at once, the limits of its key, those of
+//! everybody, then its handler, whose first argument is always who asks.
 //!
 //! **Architecture invariant:** nothing here imports the engine (`stream`). What a handler needs is in [`State`].
 
@@ -42,6 +42,7 @@ mod problem;
 mod reads;
 mod reports;
 mod serve;
+mod shapes;
 mod state;
 mod status;
 mod table;
@@ -73,6 +74,13 @@ pub enum Face {
     Public,
     /// Metrics and administration alone, and the probes.
     Admin,
+}
+
+impl Face {
+    /// How many proxies of one's own stand before it. An address of its own for administration is reached directly.
+    fn proxies(self, state: &State) -> usize {
+        if self == Self::Admin { 0 } else { state.trusted_proxies }
+    }
 }
 
 /// Routes that need a key.
@@ -109,12 +117,8 @@ fn open(face: Face) -> OpenApiRouter<State> {
 /// The service of a listener.
 pub fn router(face: Face, state: State) -> Router {
     let (versioned, _) = versioned(face).split_for_parts();
-    // An address of its own for administration is reached directly.
-    let hops = if face == Face::Admin { 0 } else { state.trusted_proxies };
-    let keyed = versioned
-        .route_layer(from_fn_with_state((state.clone(), hops), auth::identify))
-        .route_layer(from_fn_with_state(state.clone(), layers::bound));
-    watched(face, keyed, state)
+    let identified = from_fn_with_state((state.clone(), face.proxies(&state)), auth::identify);
+    watched(face, versioned.route_layer(identified), state)
 }
 
 /// The service while the process starts: whoever needs a key is told so.

@@ -1,5 +1,6 @@
 //! The OpenAPI document, generated from the handlers. What every route of a kind can answer is added here, once.
 
+use serde_json::json;
 use utoipa::openapi::header::Header;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
@@ -11,7 +12,8 @@ use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 
 use super::Face;
 use super::problem::{Code, FieldError, Rendered, Unready};
-use super::table;
+use super::writes::{ConversionEvent, TouchpointEvent};
+use super::{shapes, table};
 use crate::access::{Role, Scope};
 
 #[derive(utoipa::OpenApi)]
@@ -59,8 +61,19 @@ fn add_components(components: &mut Components) {
         (<Code as ToSchema>::name(), Code::schema()),
         (FieldError::name(), FieldError::schema()),
         (Unready::name(), Unready::schema()),
+        (TouchpointEvent::name(), TouchpointEvent::schema()),
+        (ConversionEvent::name(), ConversionEvent::schema()),
     ];
     components.schemas.extend(schemas.into_iter().map(|(name, schema)| (name.into_owned(), schema)));
+    components.schemas.extend(shapes::all());
+    let currency = json!({"type": "string", "minLength": 3});
+    for (schema, field, other, shape) in [
+        ("TouchpointEvent", "cost_micros", "currency", &currency),
+        ("ConversionEvent", "value_micros", "currency", &currency),
+        ("NewApiKey", "burst", "requests_per_second", &json!({"type": "integer"})),
+    ] {
+        shapes::needs(components.schemas.get_mut(schema), field, other, shape);
+    }
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("trb_live_<id>_<secret><checksum>")
@@ -88,9 +101,10 @@ fn complete(path: &str, operation: &mut Operation, writes: bool) {
             add_headers(response, versioned && !keys);
         }
     }
-    let always: &[Code] = &[Code::MethodNotAllowed, Code::Internal];
+    let always: &[Code] = &[Code::MethodNotAllowed, Code::UriTooLong, Code::HeadTooLarge, Code::Internal];
     let probe: &[Code] = if path.ends_with('z') && !versioned { &[Code::Unavailable] } else { &[] };
-    let keyed: &[Code] = &[Code::Unauthenticated, Code::Forbidden, Code::InvalidParameters, Code::Overloaded];
+    let keyed: &[Code] =
+        &[Code::Unauthenticated, Code::Forbidden, Code::InvalidParameters, Code::RateLimited, Code::Overloaded];
     let reads: &[Code] = if path.contains('{') { &[Code::BadRequest, Code::NotFound] } else { &[] };
     let bodies: &[Code] = &[Code::BadRequest, Code::SlowBody, Code::BodyTooLarge, Code::UnsupportedMediaType];
     let (events, changes): (&[Code], &[Code]) = (&[Code::IngestElsewhere], &[Code::Conflict]);

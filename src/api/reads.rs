@@ -8,6 +8,7 @@ use super::auth::Allowed;
 use super::fresh;
 use super::parameters::Parameters;
 use super::problem::Problem;
+use super::shapes::{Id, PageCursor};
 use super::state::State;
 use crate::query::{Attributions, Cursor, Journey, MAX_PAGE, Page};
 
@@ -17,9 +18,9 @@ pub(super) const DEFAULT_PAGE: usize = 100;
 /// The touchpoints and conversions of a user, oldest first, page by page.
 #[utoipa::path(get, path = "/v1/users/{user_id}/journey", operation_id = "getJourney", tag = "journeys",
     params(
-        ("user_id" = String, Path, description = "Whose journey", min_length = 1, max_length = 128),
+        ("user_id" = Id, Path, description = "Whose journey"),
         ("limit" = Option<u32>, Query, description = "Entries on the page; 100 where not given", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("cursor" = Option<PageCursor>, Query, description = "`next` of the page before"),
     ),
     responses((status = 200, description = "A page of the journey", body = Journey)))]
 pub(super) async fn journey(
@@ -39,7 +40,7 @@ pub(super) async fn journey(
 /// The attribution rows of a conversion, under every model.
 #[utoipa::path(get, path = "/v1/conversions/{conversion_id}/attributions", operation_id = "getAttributions",
     tag = "journeys",
-    params(("conversion_id" = String, Path, description = "Which conversion", min_length = 1, max_length = 128)),
+    params(("conversion_id" = Id, Path, description = "Which conversion")),
     responses((status = 200, description = "Its rows, as they stand on the output topic", body = Attributions)))]
 pub(super) async fn attributions(
     _: Allowed,

@@ -8,6 +8,7 @@ use super::auth::Allowed;
 use super::fresh;
 use super::parameters::{Parameters, bound};
 use super::problem::Problem;
+use super::shapes::{Bound, ModelName};
 use super::state::State;
 use crate::core::Model;
 use crate::query::{GroupBy, Report, ReportQuery};
@@ -16,9 +17,9 @@ use crate::query::{GroupBy, Report, ReportQuery};
 /// line of its own. Sums are over the partitions that this instance holds.
 #[utoipa::path(get, path = "/v1/reports/channels", operation_id = "getChannelReport", tag = "reports",
     params(
-        ("model" = String, Query, description = "`first_touch`, `last_touch`, `last_non_direct_touch`, `linear`, `position_based` or `time_decay`"),
-        ("from" = String, Query, description = "Conversions from here on: milliseconds since 1970, an RFC 3339 time or a UTC day, on a whole quarter of an hour"),
-        ("to" = String, Query, description = "And before this, likewise"),
+        ("model" = ModelName, Query, description = "Whose credit"),
+        ("from" = Bound, Query, description = "Conversions from here on"),
+        ("to" = Bound, Query, description = "And before this, which is after `from`"),
         ("group_by" = Option<GroupBy>, Query, description = "What lines are by; `channel` where not given"),
     ),
     responses((status = 200, description = "The sums", body = Report)))]

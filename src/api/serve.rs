@@ -46,6 +46,8 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// Connections at one time, on each address; one more is closed.
     pub connections: usize,
+    /// How many of them one client's address may have, where there is no proxy between.
+    pub connections_per_address: usize,
     /// How long the head of a request, and a handshake before it, may take to arrive.
     pub header: Duration,
     /// How long a connection may take nothing of its answer.
@@ -62,6 +64,7 @@ impl Listen {
             admin: None,
             tls: None,
             connections: 2_000,
+            connections_per_address: 200,
             header: Duration::from_secs(5),
             write: Duration::from_secs(30),
             drain: Duration::from_secs(10),
@@ -119,7 +122,11 @@ pub fn serve(listen: &Listen, state: &State, shutdown: &CancellationToken) -> Re
     let mut listeners = Vec::with_capacity(faces.len());
     for (face, setting, address) in faces {
         let service = service(face, state, Arc::clone(&whole));
-        let started = start(listen, address, service, shutdown.clone());
+        // Behind a proxy all connections are the proxy's: there is nobody to tell apart.
+        let proxied = face.proxies(state) > 0;
+        let of_one_address = if proxied { listen.connections } else { listen.connections_per_address };
+        let door = Door::new(listen.connections, of_one_address, listen.write, Arc::clone(&state.metrics));
+        let started = start(listen, address, (door, service), shutdown.clone());
         listeners.push(started.map_err(|source| Error::Bind { setting, address, source })?);
     }
     let address = listeners.first().map_or(listen.address, |(address, _)| *address);
@@ -129,7 +136,7 @@ pub fn serve(listen: &Listen, state: &State, shutdown: &CancellationToken) -> Re
 fn start(
     listen: &Listen,
     address: SocketAddr,
-    service: Router,
+    (door, service): (Door, Router),
     shutdown: CancellationToken,
 ) -> std::io::Result<(SocketAddr, JoinHandle<std::io::Result<()>>)> {
     let listener = TcpListener::bind(address)?;
@@ -137,7 +144,6 @@ fn start(
     let handle = Handle::new();
     let server = server(listen, listener, handle.clone())?;
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
-    let door = Door::new(listen.connections, listen.write);
     let task = match &listen.tls {
         None => tokio::spawn(server.acceptor(door).serve(service)),
         Some(tls) => {

@@ -61,7 +61,7 @@ pub struct Limits {
     pub request: Duration,
     /// The largest body, in bytes, also unpacked.
     pub body_bytes: usize,
-    /// Requests of `/v1` at one time; one more is answered 503.
+    /// Requests with a key at one time; one more is answered 503.
     pub concurrency: usize,
     /// How often may be asked.
     pub rates: Rates,
@@ -117,7 +117,7 @@ pub struct State(Arc<Inner>);
 struct Inner {
     parts: Parts,
     bounds: ArcSwap<Bounds>,
-    /// Requests of `/v1` under way.
+    /// Requests with a key under way.
     busy: AtomicUsize,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,

@@ -18,6 +18,7 @@ use super::fresh;
 use super::packing::{self, Packing};
 use super::parameters::Parameters;
 use super::problem::{Code, Problem};
+use super::shapes::{Conversions, Currency, Id, Moment, Text, Touchpoints};
 use super::state::{Appended, Ingest, IngestError, State};
 use crate::access::now_ms;
 use crate::topics::{Input, Offset};
@@ -45,35 +46,43 @@ pub(super) struct Position {
 #[allow(dead_code)] // documentation: events are read by the codec
 pub(super) struct TouchpointEvent {
     /// The event's id.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(value_type = Id)]
     event_id: String,
     /// Who the journey belongs to.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(value_type = Id)]
     user_id: String,
-    /// When it happened: milliseconds since 1970, or an RFC 3339 time.
+    /// When it happened: not more than ten minutes after now.
     #[schema(value_type = Moment)]
     occurred_at: i64,
     /// The channel.
+    #[schema(value_type = Option<Text>)]
     channel: Option<String>,
     /// The kind of contact; `click` where not given.
+    #[schema(value_type = Option<Text>)]
     interaction: Option<String>,
     /// UTM source.
+    #[schema(value_type = Option<Text>)]
     source: Option<String>,
     /// UTM medium.
+    #[schema(value_type = Option<Text>)]
     medium: Option<String>,
     /// UTM campaign.
+    #[schema(value_type = Option<Text>)]
     campaign: Option<String>,
     /// UTM content.
+    #[schema(value_type = Option<Text>)]
     content: Option<String>,
     /// UTM term.
+    #[schema(value_type = Option<Text>)]
     term: Option<String>,
-    /// What it cost, in micros of `currency`.
+    /// What it cost, in micros of `currency`, which it needs.
     #[schema(minimum = 0, maximum = 1_000_000_000_000_000_i64)]
     cost_micros: Option<i64>,
     /// Three letters A to Z.
-    #[schema(pattern = "^[A-Z]{3}$")]
+    #[schema(value_type = Option<Currency>)]
     currency: Option<String>,
     /// A step of the journey that it is.
+    #[schema(value_type = Option<Text>)]
     milestone: Option<String>,
 }
 
@@ -82,57 +91,26 @@ pub(super) struct TouchpointEvent {
 #[allow(dead_code)] // documentation: events are read by the codec
 pub(super) struct ConversionEvent {
     /// The event's id: of a conversion its own, unique over all users.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(value_type = Id)]
     event_id: String,
     /// Who converted.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(value_type = Id)]
     user_id: String,
-    /// When it happened: milliseconds since 1970, or an RFC 3339 time.
+    /// When it happened: not more than ten minutes after now.
     #[schema(value_type = Moment)]
     occurred_at: i64,
     /// What kind of conversion; `conversion` where not given.
+    #[schema(value_type = Option<Text>)]
     kind: Option<String>,
-    /// Its value, in micros of `currency`.
+    /// Its value, in micros of `currency`, which it needs.
     #[schema(minimum = 0, maximum = 1_000_000_000_000_000_i64)]
     value_micros: Option<i64>,
     /// Three letters A to Z.
-    #[schema(pattern = "^[A-Z]{3}$")]
+    #[schema(value_type = Option<Currency>)]
     currency: Option<String>,
     /// The conversion that this adjusts: with a value a restatement, without one a retraction.
+    #[schema(value_type = Option<Id>)]
     adjusts: Option<String>,
-}
-
-/// Milliseconds since 1970, or an RFC 3339 time with an offset.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code)] // documentation
-pub(super) enum Moment {
-    /// Milliseconds since 1970.
-    Millis(i64),
-    /// An RFC 3339 time.
-    Text(String),
-}
-
-/// One touchpoint or many.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code, clippy::large_enum_variant)] // documentation
-pub(super) enum Touchpoints {
-    /// One.
-    One(TouchpointEvent),
-    /// Many.
-    Many(Vec<TouchpointEvent>),
-}
-
-/// One conversion or adjustment, or many.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code, clippy::large_enum_variant)] // documentation
-pub(super) enum Conversions {
-    /// One.
-    One(ConversionEvent),
-    /// Many.
-    Many(Vec<ConversionEvent>),
 }
 
 /// Appends touchpoints, all or none, durably. Only on the embedded log.

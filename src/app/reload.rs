@@ -1,6 +1,5 @@
-//! SIGHUP: the configuration is read again, and limits, certificates, the log filter and the audit's sample are taken from it, all
-//! or none. What
-//! else has changed in it is named, and holds from the next start on.
+//! SIGHUP: the configuration is read again, and limits, certificates, the log filter and the audit's sample are taken from
+//! it, all or none. What else has changed in it is named, and holds from the next start on.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -73,7 +72,9 @@ impl Reload {
             tls.renew(renewed);
         }
         self.filter.put(filter);
-        renewable.audit.set_read_sample(config.audit.read_sample);
+        let audit = settings::audit(&config);
+        renewable.audit.set_patience(audit.patience);
+        renewable.audit.set_read_sample(audit.read_sample);
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
         let later = changed(&holds, &config);
         (holds.limits, holds.tls) = (config.limits, config.tls);
@@ -97,4 +98,54 @@ fn changed(holds: &Config, read: &Config) -> Vec<String> {
     };
     let paths = config::settings::all().map(|setting| setting.path);
     paths.filter(|path| !taken(path)).filter(differs).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::access::{Keys, Pepper, Peppers};
+    use crate::audit::log::memory::Audited;
+    use crate::config::units::Span;
+    use crate::query::samples::Shop;
+    use crate::telemetry::{Health, Metrics};
+
+    fn renewable(config: &Config, audited: &Audited) -> Renewable {
+        let state = api::State::new(api::Parts {
+            keys: Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new()))),
+            admin: None,
+            instance: "test-1".into(),
+            reader: Shop::open().reader,
+            health: Arc::new(Health::default()),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            ingest: None,
+            audit: audited.audit.clone(),
+            limits: settings::limits(config),
+            trusted_proxies: 0,
+            cors_origins: Vec::new(),
+        });
+        Renewable { state, tls: None, audit: audited.audit.clone() }
+    }
+
+    #[test]
+    fn a_decision_waits_for_half_of_what_a_request_has_now() {
+        let (config, audited) = (Config::default(), Audited::start());
+        let mut read = config.clone();
+        read.limits.request_timeout = Span::from_secs(3);
+        let reload = Reload::new(&config, Filter::idle(), move || Ok(read.clone()));
+        reload.run(&renewable(&config, &audited));
+        audited.away(true);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let decided = || Draft::new(Caller::system(), Action::Authorize, "a route", Outcome::Denied);
+        let waited = loop {
+            let began = Instant::now();
+            if runtime.block_on(audited.audit.decision(decided())).is_err() {
+                break began.elapsed();
+            }
+        };
+        let (least, most) = (Duration::from_millis(1_400), Duration::from_secs(3));
+        assert!(waited > least && waited < most, "{waited:?}; 200 ms at the start");
+    }
 }

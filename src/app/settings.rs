@@ -175,6 +175,7 @@ pub fn creation(config: &Config) -> kafka::topics::Creation {
 pub fn audit(config: &Config) -> audit::Settings {
     audit::Settings {
         queue: 8_192,
+        strangers: 2_048,
         patience: config.limits.request_timeout.duration() / 2,
         read_sample: config.audit.read_sample,
         clock: super::clock::now,
@@ -209,6 +210,7 @@ pub fn limits(config: &Config) -> api::Limits {
             all: api::Rate::per_second(limits.rate, limits.burst),
             key: api::Rate::per_second(limits.key_rate, limits.key_burst),
             bad_keys: api::Rate::per_minute(limits.bad_keys),
+            strangers: api::Rate::per_second(limits.stranger_rate, limits.stranger_rate),
         },
     }
 }
@@ -228,6 +230,7 @@ pub fn listen(config: &Config, tls: Option<api::tls::Tls>) -> api::Listen {
         admin: sidecar.admin_listen,
         tls,
         connections: sidecar.connections,
+        connections_per_address: sidecar.connections_per_address,
         header: sidecar.header_timeout.duration(),
         write: sidecar.write_timeout.duration(),
         drain: sidecar.drain.duration(),

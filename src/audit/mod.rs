@@ -11,7 +11,8 @@
 //!
 //! There are two ways in. [`Audit::record`] returns once the entry is durable, and stands before every change: a change
 //! that the audit cannot tell of is not made. [`Audit::decision`] returns once the entry is queued, and waits where the
-//! queue is full: what was decided is not lost, memory stays flat, and who floods us waits.
+//! queue is full: what was decided is not lost, memory stays flat, and who floods us waits. Strangers have room of their
+//! own, and no wait ([`Audit::decision_of_stranger`]).
 //!
 //! **Architecture invariant:** no secret, no content of an event and no user's id is handed to this module, and it knows
 //! neither log, nor request, nor configuration.
@@ -82,6 +83,8 @@ pub trait Observer: Send + Sync {
 pub struct Settings {
     /// Decisions that may wait to be written.
     pub queue: usize,
+    /// Decisions of strangers that may, beside them.
+    pub strangers: usize,
     /// How long a decision waits for room in the queue.
     pub patience: Duration,
     /// Which share of the allowed reads is written: 0 to 1.
@@ -97,7 +100,8 @@ pub struct Audit(Arc<Inner>);
 struct Inner {
     queue: Arc<Queue>,
     observer: Arc<dyn Observer>,
-    patience: Duration,
+    /// In milliseconds.
+    patience: AtomicU64,
     clock: fn() -> Millis,
     /// An allowed read is written where a number drawn is below this.
     threshold: AtomicU64,
@@ -118,15 +122,22 @@ impl Audit {
             seed = settings.queue.to_le_bytes(); // only which reads are sampled could then be foreseen
         }
         let audit = Self(Arc::new(Inner {
-            queue: Arc::new(Queue::new(settings.queue)),
+            queue: Arc::new(Queue::new(settings.queue, settings.strangers)),
             observer,
-            patience: settings.patience,
+            patience: AtomicU64::new(0),
             clock: settings.clock,
             threshold: AtomicU64::new(0),
             drawn: AtomicU64::new(u64::from_le_bytes(seed)),
         }));
+        audit.set_patience(settings.patience);
         audit.set_read_sample(settings.read_sample);
         audit
+    }
+
+    /// From now on a decision waits for so long.
+    pub fn set_patience(&self, patience: Duration) {
+        let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.0.patience.store(millis, Ordering::Relaxed);
     }
 
     /// From now on this share of the allowed reads is written.
@@ -168,8 +179,17 @@ impl Audit {
     /// # Errors
     /// [`Unavailable`] when there was no room for as long as the caller may wait.
     pub async fn decision(&self, draft: Draft) -> Result<(), Unavailable> {
-        let (queue, patience) = (&self.0.queue, self.0.patience);
-        self.told(queue.wait_and_put(draft, (self.0.clock)(), patience).await)
+        let patience = Duration::from_millis(self.0.patience.load(Ordering::Relaxed));
+        self.told(self.0.queue.wait_and_put(draft, (self.0.clock)(), patience).await)
+    }
+
+    /// As [`Self::decision`], of somebody without a good key: at once, or not at all. Whoever can flood us neither waits here
+    /// nor takes room from those who have a key.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there is no room.
+    pub fn decision_of_stranger(&self, draft: Draft) -> Result<(), Unavailable> {
+        self.told(self.0.queue.put_of_stranger(draft, (self.0.clock)()))
     }
 
     /// As [`Self::decision`], for a read that was allowed: only a share of them is written.

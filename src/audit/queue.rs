@@ -1,10 +1,10 @@
 //! Between those who have something to tell and the one thread that writes it: bounded, in order, and never dropping.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
 use super::entry::Draft;
 use super::{Observer, Unavailable};
@@ -25,8 +25,8 @@ pub(super) struct Item {
 
 /// What becomes of an entry that cannot be written just now.
 pub(super) enum Kind {
-    /// Something that was decided: it waits. It takes room in the queue.
-    Decision,
+    /// Something that was decided: it waits. It takes room in the queue, and gives it back when it is taken out.
+    Decision { _room: OwnedSemaphorePermit },
     /// Something that is about to be changed: whoever waits for this is told, and there is no entry.
     Change(Answer),
     /// How a change ended: it waits. There are no more of them than of changes under way.
@@ -39,7 +39,9 @@ pub(super) struct Queue {
     /// Something was put in, or the process stops.
     news: Condvar,
     /// One permit for each decision that may still come in.
-    room: Semaphore,
+    room: Arc<Semaphore>,
+    /// The same for what was decided of strangers, who can flood us: they take no room from anybody.
+    strangers: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -53,9 +55,10 @@ struct Inner {
 }
 
 impl Queue {
-    /// With room for so many decisions.
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { inner: Mutex::default(), news: Condvar::new(), room: Semaphore::new(capacity.clamp(1, 1 << 20)) }
+    /// With room for so many decisions, and so many of strangers.
+    pub(super) fn new(capacity: usize, strangers: usize) -> Self {
+        let [room, strangers] = [capacity, strangers].map(|room| Arc::new(Semaphore::new(room.clamp(1, 1 << 20))));
+        Self { inner: Mutex::default(), news: Condvar::new(), room, strangers }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -64,15 +67,24 @@ impl Queue {
 
     /// Puts a decision in, waiting for room.
     pub(super) async fn wait_and_put(&self, draft: Draft, at: Millis, wait: Duration) -> Result<(), Unavailable> {
-        let full = || Unavailable(self.inner().away.clone().unwrap_or_else(|| "the audit log is behind".into()));
-        match tokio::time::timeout(wait, self.room.acquire()).await {
-            Err(_) => Err(full()),
+        match tokio::time::timeout(wait, Arc::clone(&self.room).acquire_owned()).await {
+            Err(_) => Err(self.full()),
             Ok(Err(_)) => Err(Unavailable::stopping()),
-            Ok(Ok(permit)) => {
-                permit.forget(); // it comes back when the entry is taken out
-                self.push(Item { draft, at, kind: Kind::Decision })
-            }
+            Ok(Ok(room)) => self.push(Item { draft, at, kind: Kind::Decision { _room: room } }),
         }
+    }
+
+    /// Puts in what was decided of a stranger, where there is room for it now.
+    pub(super) fn put_of_stranger(&self, draft: Draft, at: Millis) -> Result<(), Unavailable> {
+        match Arc::clone(&self.strangers).try_acquire_owned() {
+            Err(TryAcquireError::NoPermits) => Err(self.full()),
+            Err(TryAcquireError::Closed) => Err(Unavailable::stopping()),
+            Ok(room) => self.push(Item { draft, at, kind: Kind::Decision { _room: room } }),
+        }
+    }
+
+    fn full(&self) -> Unavailable {
+        Unavailable(self.inner().away.clone().unwrap_or_else(|| "the audit log is behind".into()))
     }
 
     /// Puts an entry in that somebody waits for; refused at once where it could not be written now.
@@ -113,8 +125,6 @@ impl Queue {
         let changes = taken.iter().filter(|item| matches!(item.kind, Kind::Change(_))).count();
         inner.changes = inner.changes.saturating_sub(changes);
         observer.waiting(inner.items.len());
-        drop(inner);
-        self.room.add_permits(taken.iter().filter(|item| matches!(item.kind, Kind::Decision)).count());
         taken
     }
 
@@ -152,6 +162,7 @@ impl Queue {
             inner.items.extend(last.map(|(draft, at)| Item { draft, at, kind: Kind::Ending }));
         }
         self.room.close();
+        self.strangers.close();
         self.news.notify_all();
     }
 

@@ -260,6 +260,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Whose pages a browser lets ask (`https://dashboard.example`). Empty: nobody's.",
             ),
             setting("sidecar.connections", "number, 1 to 1000000", "Connections at once; one more is closed."),
+            setting(
+                "sidecar.connections_per_address",
+                "number, 1 to 1000000",
+                "How many of them one address may have (IPv6: one /64), this machine's own too; one more is closed. Not where \
+                 `sidecar.trusted_proxies` is set, as all connections are the proxy's then: limit them there.",
+            ),
             setting("sidecar.header_timeout", "duration, 100ms to 1m", "How long the head of a request may take."),
             setting(
                 "sidecar.write_timeout",
@@ -290,7 +296,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "limits",
         about: "What callers may ask of one instance. Taken anew on SIGHUP.",
         settings: &[
-            setting("limits.rate", "number, 1 to 10000000", "Requests a second of everybody together; beyond it 429."),
+            setting(
+                "limits.rate",
+                "number, 1 to 10000000",
+                "Requests a second of everybody with a key together; beyond it 429.",
+            ),
             setting("limits.burst", "number, 1 to 10000000", "How many of them at once."),
             setting(
                 "limits.key_rate",
@@ -299,7 +309,17 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
             setting("limits.key_burst", "number, 1 to 10000000", "How many of them at once."),
             setting("limits.bad_keys", "number, 1 to 10000000", "Bad keys a minute from one address; beyond it 429."),
-            setting("limits.concurrency", "number, 1 to 100000", "Requests served at once; beyond it 503."),
+            setting(
+                "limits.stranger_rate",
+                "number, 1 to 10000000",
+                "Requests a second without a good key, of everybody together, and as many at once; beyond it 429. They take \
+                 nothing from those with one.",
+            ),
+            setting(
+                "limits.concurrency",
+                "number, 1 to 100000",
+                "Requests with a key served at once; beyond it 503. One without is turned away at once and takes no place.",
+            ),
             setting("limits.request_timeout", "duration, 100ms to 5m", "After how long a request is given up (503)."),
             setting(
                 "limits.body_size",

@@ -22,6 +22,7 @@ pub struct Sidecar {
     #[serde(deserialize_with = "comma_separated")]
     pub cors_origins: Vec<String>,
     pub connections: usize,
+    pub connections_per_address: usize,
     pub header_timeout: Span,
     pub write_timeout: Span,
     pub drain: Span,
@@ -36,6 +37,7 @@ impl Default for Sidecar {
             trusted_proxies: 0,
             cors_origins: Vec::new(),
             connections: 2_000,
+            connections_per_address: 200,
             header_timeout: Span::from_secs(5),
             write_timeout: Span::from_secs(30),
             drain: Span::from_secs(10),
@@ -63,6 +65,7 @@ pub struct Limits {
     pub key_rate: u32,
     pub key_burst: u32,
     pub bad_keys: u32,
+    pub stranger_rate: u32,
     pub concurrency: usize,
     pub request_timeout: Span,
     pub body_size: Size,
@@ -76,6 +79,7 @@ impl Default for Limits {
             key_rate: 500,
             key_burst: 1_000,
             bad_keys: 30,
+            stranger_rate: 200,
             concurrency: 256,
             request_timeout: Span::from_secs(10),
             body_size: Size::from_mib(8),
@@ -86,7 +90,11 @@ impl Default for Limits {
 impl Sidecar {
     pub(super) fn check(&self, tls: &Tls, problems: &mut Vec<Problem>) {
         within("sidecar.trusted_proxies", self.trusted_proxies as u64, 0, 16, problems);
-        within("sidecar.connections", self.connections as u64, 1, 1_000_000, problems);
+        let connections = [
+            ("sidecar.connections", self.connections),
+            ("sidecar.connections_per_address", self.connections_per_address),
+        ];
+        connections.into_iter().for_each(|(setting, most)| within(setting, most as u64, 1, 1_000_000, problems));
         between("sidecar.header_timeout", self.header_timeout, Span::from_millis(100), Span::from_secs(60), problems);
         between("sidecar.write_timeout", self.write_timeout, Span::from_millis(100), Span::from_secs(600), problems);
         between("sidecar.drain", self.drain, Span::from_millis(0), Span::from_secs(300), problems);
@@ -135,6 +143,7 @@ impl Limits {
             ("limits.key_rate", self.key_rate),
             ("limits.key_burst", self.key_burst),
             ("limits.bad_keys", self.bad_keys),
+            ("limits.stranger_rate", self.stranger_rate),
         ];
         rates.into_iter().for_each(|(setting, rate)| within(setting, rate.into(), 1, 10_000_000, problems));
         within("limits.concurrency", self.concurrency as u64, 1, 100_000, problems);

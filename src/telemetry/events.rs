@@ -1,9 +1,13 @@
 //! One struct for each noteworthy moment: [`emit`](BatchCommitted::emit) writes its log line and its metric together, so
 //! neither can be forgotten. Log lines are lower case and name offsets and partitions, never users or events.
 
+mod audit;
+
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
+
+pub use audit::{AuditRefused, AuditUnreachable, AuditWritten};
 
 use super::{Metrics, traces};
 
@@ -293,44 +297,22 @@ impl LogUnreachable<'_> {
     }
 }
 
-/// The audit log takes nothing; changes are refused.
+/// A connection was closed at once for want of a place.
 #[derive(Clone, Copy, Debug)]
-pub struct AuditUnreachable<'a> {
-    /// What went wrong.
-    pub reason: &'a str,
+pub struct ConnectionRefused {
+    /// Where it came from.
+    pub from: std::net::IpAddr,
+    /// The setting that allows no more.
+    pub limit: &'static str,
 }
 
-impl AuditUnreachable<'_> {
+impl ConnectionRefused {
     /// Log line and metric.
     pub fn emit(self, metrics: &Metrics) {
-        metrics.audit.failures.inc();
-        warn!(reason = self.reason, "audit log not writable, changes are refused");
-    }
-}
-
-/// Entries of the audit log are durable.
-#[derive(Clone, Copy, Debug)]
-pub struct AuditWritten {
-    /// How many.
-    pub entries: u64,
-}
-
-impl AuditWritten {
-    /// Log line and metric.
-    pub fn emit(self, metrics: &Metrics) {
-        metrics.audit.entries.inc_by(self.entries);
-        debug!(entries = self.entries, "audit entries written");
-    }
-}
-
-/// The audit log could not take an entry, so what it tells of did not happen.
-#[derive(Clone, Copy, Debug)]
-pub struct AuditRefused;
-
-impl AuditRefused {
-    /// Metric; the log line is [`AuditUnreachable`]'s.
-    pub fn emit(self, metrics: &Metrics) {
-        metrics.audit.refused.inc();
+        metrics.http.connections_refused.inc();
+        if let Some(held_back) = metrics.lines.connection_refused.pass() {
+            warn!(from = %self.from, limit = self.limit, held_back, "connection closed, there are too many");
+        }
     }
 }
 

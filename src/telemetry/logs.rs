@@ -66,6 +66,12 @@ impl Filter {
             tracing::error!(%error, "the log filter stays as it was");
         }
     }
+
+    /// One that filters nothing, for tests of those who hand filters on.
+    #[cfg(test)]
+    pub(crate) fn idle() -> Self {
+        Self(reload::Layer::new(EnvFilter::default()).1)
+    }
 }
 
 /// Keeps telemetry alive; the last thing to be shut down.

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::broker::{Broker, script};
+use crate::broker::{Broker, script, tools};
 use crate::instance::Instance;
 use crate::servers::free_port;
 pub use crate::until::until;
@@ -147,8 +147,7 @@ log_format = "text"
     pub fn read_rows(&self, topic: &str) -> (Vec<u8>, u64) {
         script("fetch.sh", &["reader"]);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let tools = std::env::var_os("TRIBUTARY_TOOLS").map_or_else(|| root.join(".tools"), PathBuf::from);
-        let mut command = Command::new(tools.join("venv/bin/python"));
+        let mut command = Command::new(tools().join("venv/bin/python"));
         command.arg(root.join("tests/reader/read_rows.py"));
         command.args(["--brokers", self.broker.address(), "--topic", &self.topic(topic)]);
         match &self.registry {

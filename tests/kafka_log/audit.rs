@@ -26,7 +26,8 @@ impl Observer for Deaf {
 
 fn live(settings: &kafka::Settings, folder: &Path) -> (Audit, Writing) {
     let patience = Duration::from_secs(10);
-    let audit = Audit::new(&Settings { queue: 4_096, patience, read_sample: 1.0, clock: || 0 }, Arc::new(Deaf));
+    let audit =
+        Audit::new(&Settings { queue: 4_096, strangers: 1, patience, read_sample: 1.0, clock: || 0 }, Arc::new(Deaf));
     let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
     let log = Arc::new(KafkaAudit::open(settings).unwrap());
     let writing = Writing::start(&audit, log, Memory::of(folder), started).unwrap();

@@ -1,12 +1,12 @@
 //! Permissions on the broker: given by Kafka's own tool as an administrator would, and changed one by one between cases.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::broker::script;
+use crate::broker::{script, tools};
 use crate::certificates::write;
 
 /// One operation on one resource for one principal.
@@ -37,11 +37,6 @@ impl Grant {
         };
         json!([self.principal, self.kind, self.name, self.pattern, operation])
     }
-}
-
-fn tools() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    std::env::var_os("TRIBUTARY_TOOLS").map_or_else(|| root.join(".tools"), PathBuf::from)
 }
 
 /// Runs commands of the page with `kafka-acls`, two at a time: each is a Java of its own.

@@ -5,6 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+#[path = "scripts.rs"]
+mod scripts;
+
+use scripts::root;
+pub use scripts::script;
+#[allow(unused_imports, reason = "some tests need scripts alone")]
+pub use scripts::tools;
+
 /// A running broker. Stopped and removed on drop.
 pub struct Broker {
     dir: PathBuf,
@@ -104,18 +112,4 @@ impl Drop for Broker {
 
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Runs a script and returns what it printed. A test without its broker fails with the script's own words.
-pub fn script(name: &str, arguments: &[&str]) -> String {
-    let path = root().join("deploy/local").join(name);
-    let output =
-        Command::new(&path).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "deploy/local/{name} {}: {words}", arguments.join(" "));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -19,6 +19,7 @@ use super::body::{Fields, moment, text, whole};
 use super::parameters::Parameters;
 use super::problem::{Code, Problem};
 use super::reads::{DEFAULT_PAGE, limit};
+use super::shapes::KeyId;
 use super::state::State;
 use crate::access::request::{self, MAX_NETWORKS};
 use crate::access::{Acting, Admin, Created, Error, Identity, Listed, NewKey, Rate, Role, Rotation, now_ms};
@@ -32,7 +33,7 @@ const LEAST_OWN_GRACE: Millis = 60_000;
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys",
     params(
         ("limit" = Option<u32>, Query, description = "Keys on the page; 100 where not given", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("cursor" = Option<KeyId>, Query, description = "`next` of the page before"),
     ),
     responses((status = 200, description = "A page of the keys", body = ApiKeys)))]
 pub(super) async fn list(_: Allowed, Extract(state): Extract<State>, uri: Uri) -> Result<Json<ApiKeys>, Problem> {
@@ -51,7 +52,7 @@ pub(super) async fn list(_: Allowed, Extract(state): Extract<State>, uri: Uri) -
 
 /// One key.
 #[utoipa::path(get, path = "/v1/keys/{key_id}", operation_id = "getKey", tag = "keys",
-    params(("key_id" = String, Path, description = "Which key", min_length = 1, max_length = 128)),
+    params(("key_id" = KeyId, Path, description = "Which key")),
     responses((status = 200, description = "The key, without its secret", body = ApiKey)))]
 pub(super) async fn show(
     _: Allowed,
@@ -83,7 +84,7 @@ pub(super) async fn create(
 /// Makes a successor of a key: same role, note, limits and networks, an id and a secret of its own. The old key stays good
 /// until the grace is over.
 #[utoipa::path(post, path = "/v1/keys/{key_id}/rotate", operation_id = "rotateKey", tag = "keys",
-    params(("key_id" = String, Path, description = "Which key", min_length = 1, max_length = 128)),
+    params(("key_id" = KeyId, Path, description = "Which key")),
     request_body(content = Option<KeyRotation>, content_type = "application/json"),
     responses((status = 201, description = "The successor, secret included", body = CreatedApiKey,
         headers(("Location" = String, description = "Where the successor is from now on")))))]
@@ -102,7 +103,7 @@ pub(super) async fn rotate(
 
 /// Revokes a key, for ever. It opens nothing within a second on every instance. A key does not revoke itself.
 #[utoipa::path(post, path = "/v1/keys/{key_id}/revoke", operation_id = "revokeKey", tag = "keys",
-    params(("key_id" = String, Path, description = "Which key", min_length = 1, max_length = 128)),
+    params(("key_id" = KeyId, Path, description = "Which key")),
     request_body(content = Option<KeyRevocation>, content_type = "application/json"),
     responses((status = 200, description = "The key, revoked", body = ApiKey)))]
 pub(super) async fn revoke(

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::{KeyState, Listed, Role};
-use crate::api::writes::Moment;
+use crate::api::shapes::{Moment, Network, Note};
 
 /// A key to be made.
 #[derive(ToSchema)]
@@ -13,21 +13,20 @@ use crate::api::writes::Moment;
 pub(in crate::api) struct NewApiKey {
     /// What it is for.
     role: Role,
-    /// What to write down beside it: at most 200 bytes, without control characters.
-    #[schema(max_length = 200)]
+    /// What to write down beside it.
+    #[schema(value_type = Option<Note>)]
     note: Option<String>,
-    /// From when on it opens nothing: milliseconds since 1970, or an RFC 3339 time. Never where not given.
+    /// From when on it opens nothing: after now. Never where not given.
     #[schema(value_type = Option<Moment>)]
     expires_at: Option<i64>,
     /// The most requests per second of its bearer.
     #[schema(minimum = 1, maximum = 1_000_000)]
     requests_per_second: Option<u32>,
-    /// The most requests at once; as many as per second where not given.
+    /// The most requests at once, with `requests_per_second` alone; as many where not given.
     #[schema(minimum = 1, maximum = 1_000_000)]
     burst: Option<u32>,
-    /// Where its bearer may ask from: addresses or networks (`192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`). Anywhere where
-    /// not given.
-    #[schema(max_items = 32)]
+    /// Where its bearer may ask from. Anywhere where not given.
+    #[schema(max_items = 32, value_type = Option<Vec<Network>>)]
     networks: Option<Vec<String>>,
 }
 
@@ -39,7 +38,7 @@ pub(in crate::api) struct KeyRotation {
     /// How long the old key stays good; a day where not given. At least a minute where a key rotates itself.
     #[schema(minimum = 0, maximum = 2_592_000)]
     grace_seconds: Option<u64>,
-    /// From when on the successor opens nothing. Where not given, it lives as long as the old key was made for.
+    /// From when on the successor opens nothing: after now. Where not given, it lives as long as the old key was made for.
     #[schema(value_type = Option<Moment>)]
     expires_at: Option<i64>,
 }

@@ -1,38 +1,42 @@
-//! How often may be asked: one bucket for everybody, one for each key, and one for each address that comes with bad keys.
+//! How often may be asked: one bucket for everybody with a key, one for each key; one for all strangers, who have no good key,
+//! and one for each address they come from. So no flood of strangers takes anything from those with a key.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `bucket` | a token bucket and what it tells callers: governor's GCRA, and the `RateLimit` fields |
-//! | `strangers` | buckets of addresses, in memory that does not grow with their number |
+//! | `addresses` | buckets of addresses, in memory that does not grow with their number |
 //! | `client` | which address a request comes from |
 //!
 //! Limits hold for one instance; an exact limit over all of them belongs on what balances the load between them.
 
+mod addresses;
 mod bucket;
 mod client;
-mod strangers;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use addresses::Addresses;
+pub(super) use addresses::network;
 pub use bucket::Rate;
 pub(super) use bucket::{Allowance, Bucket};
 pub(super) use client::client;
-use strangers::Strangers;
 
 use super::problem::{Code, Problem};
 
 /// The rates that hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
-    /// Of everybody together.
+    /// Of everybody with a key together.
     pub all: Rate,
     /// Of a key that has none of its own.
     pub key: Rate,
     /// Of bad keys from one address.
     pub bad_keys: Rate,
+    /// Of everybody without a good key together.
+    pub strangers: Rate,
 }
 
 impl Default for Rates {
@@ -41,6 +45,7 @@ impl Default for Rates {
             all: Rate::per_second(20_000, 20_000),
             key: Rate::per_second(500, 1_000),
             bad_keys: Rate::per_minute(30),
+            strangers: Rate::per_second(200, 200),
         }
     }
 }
@@ -67,14 +72,21 @@ struct Buckets {
     rates: Rates,
     all: Bucket,
     keys: RwLock<HashMap<String, Arc<Bucket>>>,
-    strangers: Strangers,
+    strangers: Bucket,
+    addresses: Addresses,
 }
 
 impl Throttle {
     /// Full buckets.
     pub(super) fn new(rates: Rates) -> Self {
-        let (all, strangers) = (Bucket::new(rates.all), Strangers::new(rates.bad_keys));
-        Self(Arc::new(Buckets { rates, all, keys: RwLock::default(), strangers }))
+        let [all, strangers] = [rates.all, rates.strangers].map(Bucket::new);
+        Self(Arc::new(Buckets {
+            rates,
+            all,
+            keys: RwLock::default(),
+            strangers,
+            addresses: Addresses::new(rates.bad_keys),
+        }))
     }
 
     /// The rates that hold.
@@ -82,7 +94,7 @@ impl Throttle {
         self.0.rates
     }
 
-    /// One request more, whoever asks.
+    /// One request more of somebody with a key, whoever it is.
     pub(super) fn anybody(&self) -> Result<(), TooMany> {
         self.0.all.take().map(drop)
     }
@@ -105,10 +117,12 @@ impl Throttle {
         bucket
     }
 
-    /// One bad key more from this address. A good key is never refused for the bad ones of its neighbours: it has 256 random
-    /// bits, so what the limit spares is work and log lines, not guesses.
-    pub(super) fn bad_key(&self, client: IpAddr) -> Result<(), TooMany> {
-        self.0.strangers.take(client)
+    /// One request more without a good key, from this address. An address beyond its rate takes nothing from other strangers,
+    /// and all strangers together nothing from those with a key: it has 256 random bits, so what these limits spare is work
+    /// and log lines, not guesses.
+    pub(super) fn stranger(&self, client: Option<IpAddr>) -> Result<(), TooMany> {
+        client.map_or(Ok(()), |client| self.0.addresses.take(client))?;
+        self.0.strangers.take().map(drop)
     }
 }
 
@@ -118,7 +132,8 @@ mod tests {
 
     fn throttle() -> Throttle {
         let (all, key) = (Rate::per_second(100, 5), Rate::per_second(1, 2));
-        Throttle::new(Rates { all, key, bad_keys: Rate::per_minute(3) })
+        let strangers = Rate::per_second(1, 2_000_000);
+        Throttle::new(Rates { all, key, bad_keys: Rate::per_minute(3), strangers })
     }
 
     #[test]
@@ -141,14 +156,25 @@ mod tests {
     }
 
     #[test]
+    fn strangers_share_a_bucket_from_which_no_address_takes_more_than_its_own() {
+        let throttle = Throttle::new(Rates { strangers: Rate::per_second(1, 8), ..throttle().rates() });
+        let from = |last: u8| Some(IpAddr::from([203, 0, 113, last]));
+        let told = |last: u8| (0..50).filter(|_| throttle.stranger(from(last)).is_ok()).count();
+        assert_eq!([told(1), told(2), told(3), told(4)], [3, 3, 2, 0]);
+        assert!(throttle.stranger(None).is_err());
+        assert_eq!((0..9).filter(|_| throttle.anybody().is_ok()).count(), 5, "nothing from those with a key");
+    }
+
+    #[test]
     fn a_million_strangers_take_no_more_memory_than_one_and_hold_nobody_else_up() {
         let throttle = throttle();
-        let bad = IpAddr::from([203, 0, 113, 7]);
-        assert_eq!((0..9).filter(|_| throttle.bad_key(bad).is_ok()).count(), 3);
-        let before = throttle.0.strangers.bytes();
-        let refused = (0..1_000_000_u32).filter(|n| throttle.bad_key(IpAddr::from(n.to_be_bytes())).is_err()).count();
-        assert_eq!(throttle.0.strangers.bytes(), before);
+        let bad = Some(IpAddr::from([203, 0, 113, 7]));
+        assert_eq!((0..9).filter(|_| throttle.stranger(bad).is_ok()).count(), 3);
+        let before = throttle.0.addresses.bytes();
+        let address = |n: u32| Some(IpAddr::from(n.to_be_bytes()));
+        let refused = (0..1_000_000).filter(|n| throttle.stranger(address(*n)).is_err()).count();
+        assert_eq!(throttle.0.addresses.bytes(), before);
         assert!(refused > 0, "so many share buckets");
-        assert!(throttle.bad_key(bad).is_err());
+        assert!(throttle.stranger(bad).is_err());
     }
 }

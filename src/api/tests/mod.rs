@@ -8,6 +8,7 @@ mod open;
 mod reads;
 mod sockets;
 mod status;
+mod strangers;
 mod tls;
 mod writes;
 
@@ -96,15 +97,26 @@ impl Bench {
     }
 
     pub(super) fn over(limits: Limits, embedded: bool, control: Arc<dyn ControlLog>) -> Self {
-        Self::built(limits, embedded, control, &[])
+        Self::built(limits, embedded, control, &[], 0)
     }
 
     /// With pages of these origins let in.
     pub(super) fn for_pages_of(origins: &[&str]) -> Self {
-        Self::built(Limits::default(), true, Arc::new(MemoryControl::default()), origins)
+        Self::built(Limits::default(), true, Arc::new(MemoryControl::default()), origins, 0)
     }
 
-    fn built(limits: Limits, embedded: bool, control: Arc<dyn ControlLog>, origins: &[&str]) -> Self {
+    /// Behind so many proxies of one's own.
+    pub(super) fn behind(proxies: usize) -> Self {
+        Self::built(Limits::default(), true, Arc::new(MemoryControl::default()), &[], proxies)
+    }
+
+    fn built(
+        limits: Limits,
+        embedded: bool,
+        control: Arc<dyn ControlLog>,
+        origins: &[&str],
+        trusted_proxies: usize,
+    ) -> Self {
         let shop = Shop::open();
         let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
         let admin = Admin::new(Arc::clone(&keys), control);
@@ -128,7 +140,7 @@ impl Bench {
             ingest,
             audit: audited.audit.clone(),
             limits,
-            trusted_proxies: 0,
+            trusted_proxies,
             cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
         });
         Self { shop, health, worker, log, admin, audited, state }

@@ -29,15 +29,19 @@ fn start(bench: &Bench) -> (Serving, CancellationToken) {
 }
 
 /// Sends bytes and reads until the other side closes or nothing comes for long.
-async fn exchange(address: SocketAddr, sent: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(sent.as_bytes()).await.unwrap();
+pub(super) async fn exchange(address: SocketAddr, sent: &str) -> String {
+    exchange_on(TcpStream::connect(address).await.unwrap(), sent).await
+}
+
+/// The same on a connection that is there. One that is closed meanwhile answers nothing.
+pub(super) async fn exchange_on(mut stream: TcpStream, sent: &str) -> String {
+    drop(stream.write_all(sent.as_bytes()).await);
     let mut got = Vec::new();
     drop(tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut got)).await.unwrap());
     String::from_utf8_lossy(&got).into_owned()
 }
 
-fn close(path: &str) -> String {
+pub(super) fn close(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
 }
 
@@ -154,7 +158,7 @@ async fn a_taken_port_names_the_setting() {
 }
 
 /// Opens connections that say a part of a head, so many that there is room for no more.
-async fn occupy(address: SocketAddr, connections: usize) -> Vec<TcpStream> {
+pub(super) async fn occupy(address: SocketAddr, connections: usize) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..connections {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -171,11 +175,7 @@ async fn one_connection_too_many_is_closed_and_those_that_say_nothing_make_room(
     let (serving, stop) = start_on(&bench, &Listen { connections: 8, ..listen() });
     let address = serving.address();
     let held = occupy(address, 8).await;
-    let mut more = TcpStream::connect(address).await.unwrap();
-    drop(more.write_all(close("/livez").as_bytes()).await);
-    let mut got = Vec::new();
-    drop(tokio::time::timeout(Duration::from_secs(5), more.read_to_end(&mut got)).await.unwrap());
-    assert_eq!(String::from_utf8_lossy(&got), "", "there was no room");
+    assert_eq!(exchange(address, &close("/livez")).await, "", "there was no room");
     tokio::time::sleep(listen().header + Duration::from_millis(300)).await;
     let answer = exchange(address, &close("/livez")).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "their time is over: {answer}");

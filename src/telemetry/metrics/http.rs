@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Registry, Result};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, Result};
 
 use super::make;
 
@@ -13,6 +13,7 @@ pub struct Http {
     seconds: HistogramVec,
     /// Requests under way.
     pub in_flight: IntGauge,
+    pub(in crate::telemetry) connections_refused: IntCounter,
 }
 
 impl Http {
@@ -29,6 +30,11 @@ impl Http {
             )?,
             seconds: make::histograms(registry, seconds, &["route", "method"])?,
             in_flight: make::gauge(registry, "tributary_http_requests_in_flight", "Requests being answered now.")?,
+            connections_refused: make::counter(
+                registry,
+                "tributary_connections_refused_total",
+                "Connections closed at once, because there were too many.",
+            )?,
         })
     }
 

@@ -34,12 +34,19 @@ pub(super) struct Lines {
     pub(super) misplaced: Throttle,
     pub(super) log_unreachable: Throttle,
     pub(super) registry_unreachable: Throttle,
+    pub(super) connection_refused: Throttle,
 }
 
 impl Lines {
     fn new() -> Self {
-        let [set_aside, misplaced, log_unreachable, registry_unreachable] = [(); 4].map(|()| Throttle::new(1, QUIET));
-        Self { set_aside, misplaced, log_unreachable, registry_unreachable }
+        let line = || Throttle::new(1, QUIET);
+        Self {
+            set_aside: line(),
+            misplaced: line(),
+            log_unreachable: line(),
+            registry_unreachable: line(),
+            connection_refused: line(),
+        }
     }
 }
 

@@ -34,12 +34,12 @@ impl StateStore for Table {
 
 type Moment = <DefaultClock as Clock>::Instant;
 
-pub(super) struct Strangers {
+pub(super) struct Addresses {
     limiter: RateLimiter<usize, Table, DefaultClock, NoOpMiddleware<Moment>>,
     hasher: RandomState,
 }
 
-impl Strangers {
+impl Addresses {
     pub(super) fn new(rate: Rate) -> Self {
         let places = (0..PLACES).map(|_| InMemoryState::default()).collect();
         let limiter = RateLimiter::new(rate.quota(), Table(places), DefaultClock::default());
@@ -60,8 +60,8 @@ impl Strangers {
     }
 }
 
-/// Who has one address of IPv6 has 2^64 of them.
-fn network(client: IpAddr) -> u128 {
+/// What counts as one address: who has one of IPv6 has 2^64 of them.
+pub(in crate::api) fn network(client: IpAddr) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(four) => u128::from(four.to_bits()),
         IpAddr::V6(six) => six.to_bits() & !u128::from(u64::MAX),
