@@ -47,7 +47,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -209,30 +209,36 @@ impl App {
 
     /// Waits for what ends the process, up to `time`: a signal is a clean end, a thread that ended is not.
     pub fn wait(&self, time: Option<Duration>) -> Option<Result<(), Error>> {
-        let event = match time {
-            Some(time) => match self.events.recv_timeout(time) {
+        let until = time.map(|time| Instant::now() + time);
+        loop {
+            match self.next_event(until) {
                 Err(RecvTimeoutError::Timeout) => return None,
-                other => other.ok(),
-            },
-            None => self.events.recv().ok(),
-        };
-        Some(match event {
-            Some(Event::Reload) => {
-                self.renew();
-                return self.wait(time);
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Some(Err(Error::Failed("every thread has ended".into())));
+                }
+                Ok(Event::Reload) => self.renew(),
+                Ok(Event::Signal(signal)) => {
+                    tracing::info!(signal, "stopping");
+                    return Some(Ok(()));
+                }
+                Ok(Event::Ended { name, error }) => return Some(Err(self.ended(&name, error))),
             }
-            Some(Event::Signal(signal)) => {
-                tracing::info!(signal, "stopping");
-                Ok(())
-            }
-            Some(Event::Ended { name, error }) => {
-                let error = error.unwrap_or_else(|| Error::Failed(format!("{name} ended by itself")));
-                events::FatalError { reason: &error.to_string() }.emit(&self.metrics);
-                self.health.fatal(error.to_string());
-                Err(error)
-            }
-            None => Err(Error::Failed("every thread has ended".into())),
-        })
+        }
+    }
+
+    fn next_event(&self, until: Option<Instant>) -> Result<Event, RecvTimeoutError> {
+        match until {
+            Some(until) => self.events.recv_timeout(until.saturating_duration_since(Instant::now())),
+            None => self.events.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+
+    /// A thread has ended that should not have: why the process ends.
+    fn ended(&self, name: &str, error: Option<Error>) -> Error {
+        let error = error.unwrap_or_else(|| Error::Failed(format!("{name} ended by itself")));
+        events::FatalError { reason: &error.to_string() }.emit(&self.metrics);
+        self.health.fatal(error.to_string());
+        error
     }
 
     fn renew(&self) {
