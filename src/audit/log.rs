@@ -19,7 +19,7 @@ pub(crate) mod memory {
     use std::time::Duration;
 
     use super::*;
-    use crate::audit::{Action, Audit, Caller, Draft, Memory, Observer, Outcome, Settings, Started, Writing};
+    use crate::audit::{Action, Audit, Caller, Draft, Memory, Outcome, Settings, Started, Writing};
 
     #[derive(Debug, Default)]
     pub(crate) struct MemoryAudit {
@@ -48,21 +48,11 @@ pub(crate) mod memory {
         writing: Mutex<Option<Writing>>,
     }
 
-    struct Deaf;
-
-    impl Observer for Deaf {
-        fn written(&self, _entries: usize) {}
-        fn refused(&self) {}
-        fn waiting(&self, _entries: usize) {}
-        fn away(&self, _why: &str) {}
-        fn back(&self) {}
-    }
-
     impl Audited {
         /// With room for 64 decisions, each waiting 200 ms for it; every read is written.
         pub(crate) fn start() -> Self {
             let patience = Duration::from_millis(200);
-            let audit = Audit::new(&Settings { queue: 64, patience, read_sample: 1.0, clock: || 0 }, Arc::new(Deaf));
+            let audit = Audit::new(&Settings { queue: 64, patience, read_sample: 1.0, clock: || 0 }, Arc::new(()));
             let (log, folder) = (Arc::new(MemoryAudit::default()), tempfile::tempdir().unwrap());
             let started = Started { instance: "test".into(), version: "0".into(), config: String::new() };
             let memory = Memory::of(folder.path());

@@ -77,6 +77,15 @@ pub trait Observer: Send + Sync {
     fn back(&self);
 }
 
+/// Nobody hears.
+impl Observer for () {
+    fn written(&self, _entries: usize) {}
+    fn refused(&self) {}
+    fn waiting(&self, _entries: usize) {}
+    fn away(&self, _why: &str) {}
+    fn back(&self) {}
+}
+
 /// How the audit is set.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
