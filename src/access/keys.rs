@@ -192,7 +192,7 @@ mod tests {
 
     fn admin(pepper: u8) -> (Admin, Arc<Keys>, Arc<MemoryControl>) {
         let control = Arc::new(MemoryControl::default());
-        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([pepper; 32]), Vec::new())));
+        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new(&[pepper; 32]), Vec::new())));
         (Admin::new(Arc::clone(&keys), control.clone()), keys, control)
     }
 
@@ -245,10 +245,10 @@ mod tests {
     fn another_pepper_is_named_and_an_older_one_still_serves() {
         let (admin, _, control) = admin(1);
         let made = make(&admin, Role::Viewer);
-        let without = Keys::new(Peppers::new(Pepper::new([2; 32]), Vec::new()));
+        let without = Keys::new(Peppers::new(Pepper::new(&[2; 32]), Vec::new()));
         without.load(&*control).unwrap();
         assert_eq!(ask(&without, &made), Err(Denied::Pepper));
-        let with = Keys::new(Peppers::new(Pepper::new([2; 32]), vec![Pepper::new([1; 32])]));
+        let with = Keys::new(Peppers::new(Pepper::new(&[2; 32]), vec![Pepper::new(&[1; 32])]));
         with.load(&*control).unwrap();
         assert!(ask(&with, &made).is_ok());
     }
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_key_made_elsewhere_holds_here() {
         let (admin, _, control) = admin(1);
-        let here = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
+        let here = Arc::new(Keys::new(Peppers::new(Pepper::new(&[1; 32]), Vec::new())));
         let from = here.load(&*control).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (follows, told) = (Arc::clone(&here), Arc::clone(&stop));
@@ -284,7 +284,7 @@ mod tests {
     /// What compaction leaves, the newest record of each name, in either order, into a directory of its own: as another
     /// instance, or one that starts again, may find it.
     fn elsewhere(control: &MemoryControl, backwards: bool) -> Keys {
-        let keys = Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new()));
+        let keys = Keys::new(Peppers::new(Pepper::new(&[1; 32]), Vec::new()));
         let all = control.0.lock().unwrap().clone();
         let newest = |(place, record): &(usize, &ControlRecord)| all[place + 1..].iter().all(|r| r.key != record.key);
         let mut records: Vec<_> = all.iter().enumerate().filter(newest).map(|(_, record)| record.clone()).collect();

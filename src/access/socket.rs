@@ -315,7 +315,7 @@ mod tests {
     use crate::audit::log::memory::Audited;
 
     fn backend(audited: &Audited) -> Backend {
-        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([7; 32]), Vec::new())));
+        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new(&[7; 32]), Vec::new())));
         let admin = Admin::new(keys, Arc::new(MemoryControl::default()));
         Backend { admin, audit: audited.audit.clone(), rows: None, entries: None }
     }
