@@ -88,7 +88,7 @@ impl Common<'_> {
     pub fn audit(&self, log: &Log) -> Result<Writing, Error> {
         let memory = Memory::of(&self.config.engine.data_dir);
         let started = settings::started(self.config);
-        let writing = Writing::start(&self.audit, log.audit()?, memory, started);
+        let writing = super::audit::write(&self.audit, log.audit()?, memory, started, self.guard("audit"));
         let writing = writing.map_err(|error| Error::State(error.to_string()))?;
         self.patiently(|| {
             writing.ready(Duration::from_secs(1), &self.audit).map_err(|error| match error {

@@ -122,8 +122,9 @@ impl Queue {
         self.inner().items.is_empty()
     }
 
-    /// Nothing can be written for now: who waits for a change is told so, and the change has no entry. Decisions wait.
-    pub(super) fn away(&self, why: &str) {
+    /// Nothing can be written for now: who waits for a change is told so, and the change has no entry. All else waits: so
+    /// many entries.
+    pub(super) fn away(&self, why: &str) -> usize {
         let mut inner = self.inner();
         inner.away = Some(why.to_owned());
         inner.changes = 0;
@@ -133,6 +134,7 @@ impl Queue {
                 _ => inner.items.push_back(item),
             }
         }
+        inner.items.len()
     }
 
     /// It can be written again.

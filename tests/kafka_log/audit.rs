@@ -19,7 +19,7 @@ fn live(settings: &kafka::Settings, folder: &Path) -> (Audit, Writing) {
     let audit = Audit::new(&Settings { queue: 4_096, patience, read_sample: 1.0, clock: || 0 }, Arc::new(()));
     let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
     let log = Arc::new(KafkaAudit::open(settings).unwrap());
-    let writing = Writing::start(&audit, log, Memory::of(folder), started).unwrap();
+    let writing = Writing::start(&audit, log, Memory::of(folder), started, || ()).unwrap();
     writing.ready(Duration::from_secs(30), &audit).unwrap();
     (audit, writing)
 }

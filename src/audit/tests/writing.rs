@@ -64,7 +64,7 @@ fn live_with(folder: &Path, log: Arc<dyn AuditLog>, patience: Duration) -> Life 
     let settings = Settings { queue: CAPACITY, patience, read_sample: 1.0, clock };
     let audit = Audit::new(&settings, Arc::clone(&counts) as Arc<dyn Observer>);
     let started = Started { instance: "i0".into(), version: "1".into(), config: "c".into() };
-    let writing = Writing::start(&audit, log, Memory::of(folder), started).unwrap();
+    let writing = Writing::start(&audit, log, Memory::of(folder), started, || ()).unwrap();
     Life { audit, writing, counts }
 }
 
@@ -318,4 +318,31 @@ async fn reads_are_sampled() {
     }
     assert!(written[0] == 0 && (130..270).contains(&written[1]) && written[2] == 2_000, "{written:?}");
     life.stop();
+}
+
+/// A log that panics from the second append on: the first tells of the start.
+struct Panics(Arc<MemoryAudit>);
+
+impl AuditLog for Panics {
+    fn append(&self, records: &[Record]) -> Result<(), Error> {
+        assert!(self.0.records.lock().unwrap().is_empty(), "as the test wants it");
+        self.0.append(records)
+    }
+}
+
+#[tokio::test]
+async fn after_a_panic_nobody_waits_and_the_next_life_goes_on() {
+    let (folder, log) = (tempfile::tempdir().unwrap(), Arc::new(MemoryAudit::default()));
+    let life = live(folder.path(), Arc::new(Panics(Arc::clone(&log)))).ready();
+    life.audit.decision(draft(1)).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    while life.audit.trouble().is_none() && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(life.audit.record(draft(2)).await.is_err() && life.audit.decision(draft(3)).await.is_err());
+    assert_eq!(life.counts.away.load(Ordering::Relaxed), 1);
+    life.writing.join();
+    live(folder.path(), Arc::clone(&log) as Arc<dyn AuditLog>).ready().stop();
+    assert_eq!(counted(&log), [1], "what was begun is finished");
+    story_is_whole(folder.path(), &log);
 }
