@@ -87,6 +87,11 @@ impl Fresh {
         Ok(Self { text })
     }
 
+    /// The public id.
+    pub fn id(&self) -> &str {
+        self.text.get(PREFIX.len()..PREFIX.len() + ID_LENGTH).unwrap_or_default()
+    }
+
     /// The whole key, secret included.
     pub fn text(&self) -> &str {
         &self.text
@@ -125,6 +130,7 @@ mod tests {
         let fresh = Fresh::draw().unwrap();
         let token = Token::parse(fresh.text()).unwrap();
         assert_eq!((token.id.len(), token.secret.len()), (ID_LENGTH, SECRET_LENGTH));
+        assert_eq!(token.id, fresh.id());
         assert_ne!(Fresh::draw().unwrap().text(), fresh.text());
         assert!(!format!("{token:?}{fresh:?}").contains(token.secret));
     }

@@ -3,8 +3,8 @@
 //! ```text
 //! start: telemetry -> data folder -> sidecar's probes -> registry -> log -> shared state -> audit -> keys -> workers
 //!        -> sidecar whole -> housekeeping
-//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> socket -> audit is written
-//!        out -> log closes -> traces
+//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar and socket take nothing more, and answer
+//!        what is under way -> changes have both their entries -> audit is written out -> log closes -> traces
 //! ```
 //!
 //! A fatal error of any thread ends the process with its message: one that looks alive and does nothing is worse than none.
@@ -104,11 +104,15 @@ pub struct App {
     pub address: SocketAddr,
     runtime: Runtime,
     sidecar: Serving,
+    /// The data folder's socket.
+    socket: tokio::task::JoinHandle<()>,
+    /// How long what is under way may go on.
+    drain: Duration,
     /// Stops workers and housekeeping.
     stop: CancellationToken,
-    /// Stops the sidecar, which then answers what is under way.
+    /// Stops sidecar and socket, which then answer what is under way.
     stop_sidecar: CancellationToken,
-    /// Stops what serves them: the socket, the followed control topic.
+    /// Stops what serves them: the followed control topic.
     stop_last: CancellationToken,
     threads: Vec<JoinHandle<()>>,
     writing: Writing,
@@ -179,7 +183,7 @@ impl App {
         tracing::info!(address = %sidecar.address(), "probes answer");
         let ground = common.ground()?;
         let writing = common.audit(&ground.log)?;
-        let admin = common.load_keys(&ground.log)?;
+        let (admin, socket) = common.load_keys(&ground.log)?;
         let mut threads = common.workers(&ground)?;
         let state = common.state(Some(&ground.log), Some(&admin))?;
         sidecar.open(state.clone());
@@ -196,6 +200,8 @@ impl App {
             address: sidecar.address(),
             runtime,
             sidecar,
+            socket,
+            drain: config.sidecar.drain.duration(),
             stop,
             stop_sidecar,
             stop_last,
@@ -249,28 +255,44 @@ impl App {
     }
 
     /// Stops everything, in order, and gives `outcome` back; an error while stopping takes the place of a clean end.
-    pub fn stop(self, mut outcome: Result<(), Error>) -> Result<(), Error> {
+    pub fn stop(self, outcome: Result<(), Error>) -> Result<(), Error> {
         self.health.stopping();
         self.stop.cancel();
         for thread in self.threads {
             thread.thread().unpark();
             drop(thread.join()); // a panic has been told as an event
         }
-        // After a signal the workers' own ends arrive here; only an error matters.
-        for event in self.events.try_iter() {
-            if let (Ok(()), Event::Ended { error: Some(error), .. }) = (&outcome, event) {
-                outcome = Err(error);
-            }
-        }
+        let outcome = outcome.and_then(|()| late_error(&self.events));
+        let until = Instant::now() + self.drain;
         self.stop_sidecar.cancel();
-        if let Err(error) = self.runtime.block_on(self.sidecar.ended()) {
-            tracing::warn!(%error, "the sidecar did not end well");
+        self.runtime.block_on(async {
+            if let Err(error) = self.sidecar.ended().await {
+                tracing::warn!(%error, "the sidecar did not end well");
+            }
+            if tokio::time::timeout_at(until.into(), self.socket).await.is_err() {
+                tracing::warn!("a caller of the administration socket gets no answer any more");
+            }
+        });
+        // Those, too, whose caller has gone away.
+        let changes = self.audit.close(until.saturating_duration_since(Instant::now()));
+        if changes > 0 {
+            tracing::warn!(changes, "cut short: the audit log has that they were allowed, not how they ended");
         }
         self.stop_last.cancel();
         self.audit.stop(settings::stopped(&outcome));
         self.writing.join();
+        let outcome = outcome.and_then(|()| late_error(&self.events));
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         tracing::info!("stopped");
         outcome
     }
+}
+
+/// After a signal the threads' own ends arrive; only an error matters.
+fn late_error(events: &Receiver<Event>) -> Result<(), Error> {
+    let error = events.try_iter().find_map(|event| match event {
+        Event::Ended { error, .. } => error,
+        _ => None,
+    });
+    error.map_or(Ok(()), Err)
 }

@@ -99,8 +99,9 @@ impl Common<'_> {
         Ok(writing)
     }
 
-    /// Loads the keys, follows the control topic, and answers on the data folder's socket.
-    pub fn load_keys(&self, log: &Log) -> Result<Admin, Error> {
+    /// Loads the keys, follows the control topic, and answers on the data folder's socket; the task that does so ends when
+    /// all that was asked there is answered.
+    pub fn load_keys(&self, log: &Log) -> Result<(Admin, tokio::task::JoinHandle<()>), Error> {
         let _context = self.runtime.enter();
         let server = socket::Server::bind(&self.config.engine.data_dir).map_err(|e| Error::State(e.to_string()))?;
         let control = log.control()?;
@@ -109,9 +110,9 @@ impl Common<'_> {
         self.follow(control, next)?;
         let (rows, entries) = (log.rows(), log.entries());
         let backend = Backend { admin: admin.clone(), audit: self.audit.clone(), rows, entries };
-        self.runtime.spawn(server.serve(backend, self.stop_last.clone()));
+        let socket = self.runtime.spawn(server.serve(backend, self.stop_sidecar.clone()));
         self.runtime.spawn(admin.clone().keep_uses(self.stop_last.clone()));
-        Ok(admin)
+        Ok((admin, socket))
     }
 
     /// Follows the control topic from `next` on. A key that is revoked elsewhere must not stay good here for want of a reader,

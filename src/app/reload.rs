@@ -56,7 +56,7 @@ impl Reload {
         let read = (self.load)().map_err(|error| Error::Configuration(error.to_string()));
         let config = read.as_ref().ok().map(settings::digest);
         let draft = Draft { config, ..draft };
-        renewable.audit.change(draft, refused, || self.take(renewable, read?), |_| None)
+        renewable.audit.change(draft, refused, || self.take(renewable, read?))
     }
 
     /// Everything that can fail comes before anything that changes.

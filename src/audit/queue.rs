@@ -38,6 +38,8 @@ pub(super) struct Queue {
     inner: Mutex<Inner>,
     /// Something was put in, or the process stops.
     news: Condvar,
+    /// A change has ended.
+    ended: Condvar,
     /// One permit for each decision that may still come in.
     room: Semaphore,
 }
@@ -47,19 +49,53 @@ struct Inner {
     items: VecDeque<Item>,
     /// How many of them are changes.
     changes: usize,
+    /// How many changes are between their two entries.
+    under_way: usize,
+    /// No further change begins.
+    closed: bool,
     /// Why nothing can be written just now.
     away: Option<String>,
     stopping: bool,
 }
 
+/// A change between its two entries, until this is dropped.
+pub(super) struct UnderWay<'q>(&'q Queue);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner();
+        inner.under_way = inner.under_way.saturating_sub(1);
+        self.0.ended.notify_all();
+    }
+}
+
 impl Queue {
     /// With room for so many decisions.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { inner: Mutex::default(), news: Condvar::new(), room: Semaphore::new(capacity.clamp(1, 1 << 20)) }
+        let room = Semaphore::new(capacity.clamp(1, 1 << 20));
+        Self { inner: Mutex::default(), news: Condvar::new(), ended: Condvar::new(), room }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A change begins, if changes still do.
+    pub(super) fn begin(&self) -> Result<UnderWay<'_>, Unavailable> {
+        let mut inner = self.inner();
+        if inner.closed {
+            return Err(Unavailable::stopping());
+        }
+        inner.under_way += 1;
+        Ok(UnderWay(self))
+    }
+
+    /// Lets no further change begin, and waits up to `wait` for those under way. How many have not ended.
+    pub(super) fn close(&self, wait: Duration) -> usize {
+        let mut inner = self.inner();
+        inner.closed = true;
+        let waited = self.ended.wait_timeout_while(inner, wait, |inner| inner.under_way > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.under_way
     }
 
     /// Puts a decision in, waiting for room.

@@ -189,14 +189,9 @@ fn a_change_stands_between_two_entries_and_is_not_made_without_the_first() {
     let draft = || Draft::new(Caller::local(7), Action::KeyCreate, "viewer", Outcome::Allowed);
     let refused = |error: Unavailable| error.to_string();
     let seen = Arc::clone(&log);
-    let made = life.audit.change(
-        draft(),
-        refused,
-        || Ok(seen.records.lock().unwrap().len()),
-        |entries| Some(format!("made after {entries}")),
-    );
+    let made = life.audit.change(draft(), refused, || Ok(seen.records.lock().unwrap().len()));
     assert_eq!(made, Ok(2), "the start, and that the change may be made");
-    let failed: Result<(), String> = life.audit.change(draft(), refused, || Err("no".into()), |()| None);
+    let failed: Result<(), String> = life.audit.change(draft(), refused, || Err("no".into()));
     assert_eq!(failed, Err("no".into()));
     *log.away.lock().unwrap() = away();
     let mut touched = 0;
@@ -205,7 +200,7 @@ fn a_change_stands_between_two_entries_and_is_not_made_without_the_first() {
             touched += 1;
             Ok(())
         };
-        let outcome = life.audit.change(draft(), refused, touch, |()| None);
+        let outcome = life.audit.change(draft(), refused, touch);
         assert!(outcome.unwrap_err().contains("no broker"));
     }
     assert_eq!(touched, 0);
@@ -219,7 +214,7 @@ fn a_change_stands_between_two_entries_and_is_not_made_without_the_first() {
     let expected = [
         "start done process ",
         "key.create allowed viewer ",
-        "key.create done made after 2 ",
+        "key.create done viewer ",
         "key.create allowed viewer ",
         "key.create failed viewer no",
         "key.create allowed viewer ", // its batch had been begun: refused, and neither done nor failed
