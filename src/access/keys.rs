@@ -89,16 +89,27 @@ impl Keys {
         }
     }
 
-    /// Follows the control topic from `from` on, until `stop` says so; on a thread of its own.
-    pub fn follow(&self, control: &dyn ControlLog, mut from: i64, stop: impl Fn() -> bool) {
+    /// Follows the control topic from `from` on, until `stop` says so; on a thread of its own. `tell` hears whenever the keys
+    /// are known as they stand, and why they cannot be.
+    pub fn follow(
+        &self,
+        control: &dyn ControlLog,
+        mut from: i64,
+        stop: impl Fn() -> bool,
+        tell: impl Fn(Result<(), &Error>),
+    ) {
         while !stop() {
             match control.read(from, WAIT) {
                 Ok(read) => {
                     read.records.iter().for_each(|record| self.apply(record));
                     from = read.next;
+                    if read.at_end {
+                        tell(Ok(()));
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the control topic cannot be read, keys stay as they are known");
+                    tell(Err(&error));
                     std::thread::sleep(PAUSE);
                 }
             }
@@ -260,7 +271,7 @@ mod tests {
         let from = here.load(&*control).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (follows, told) = (Arc::clone(&here), Arc::clone(&stop));
-        let follower = std::thread::spawn(move || follows.follow(&*control, from, || told.load(Ordering::Acquire)));
+        let follower = std::thread::spawn(move || follows.follow(&*control, from, || told.load(Ordering::Acquire), |_| ()));
         let made = make(&admin, Role::Ingestor);
         let began = std::time::Instant::now();
         while ask(&here, &made).is_err() {
@@ -269,6 +280,28 @@ mod tests {
         }
         stop.store(true, Ordering::Release);
         follower.join().unwrap();
+    }
+
+    struct Away;
+
+    impl ControlLog for Away {
+        fn put(&self, _: &str, _: Option<&[u8]>) -> Result<(), Error> {
+            Err(Error::Control("no broker".into()))
+        }
+
+        fn read(&self, _: i64, _: Duration) -> Result<crate::access::ControlRecords, Error> {
+            Err(Error::Control("no broker".into()))
+        }
+    }
+
+    #[test]
+    fn it_is_told_whether_the_keys_are_known_as_they_stand() {
+        let (_, keys, control) = admin(1);
+        for (control, known) in [(&*control as &dyn ControlLog, true), (&Away, false)] {
+            let told = std::cell::Cell::new(None);
+            keys.follow(control, 0, || told.get().is_some(), |how| told.set(Some(how.is_ok())));
+            assert_eq!(told.get(), Some(known));
+        }
     }
 
     #[test]

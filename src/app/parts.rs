@@ -119,9 +119,19 @@ impl Common<'_> {
     /// so its end is the end of the process.
     fn follow(&self, control: Arc<dyn ControlLog>, next: i64) -> Result<(), Error> {
         let (keys, stop, mut guard) = (Arc::clone(&self.keys), self.stop_last.clone(), self.guard("control"));
+        let health = Arc::clone(&self.health);
+        health.keys_known(); // they have just been loaded
         let thread = std::thread::Builder::new().name("control".into());
         let started = thread.spawn(move || {
-            keys.follow(&*control, next, || stop.is_cancelled());
+            keys.follow(
+                &*control,
+                next,
+                || stop.is_cancelled(),
+                |known| match known {
+                    Ok(()) => health.keys_known(),
+                    Err(error) => health.keys_unknown(error.to_string()),
+                },
+            );
             guard.tell(None);
         });
         started.map(drop).map_err(|error| Error::Failed(format!("no thread to be had for the control topic: {error}")))

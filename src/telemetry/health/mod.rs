@@ -4,12 +4,14 @@
 //! whether queries are answered from whole state, by every worker. *Started* is latched when a probe first finds that
 //! every worker has its share, and all of it live.
 
+mod keys;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use keys::KeysHealth;
 pub use worker::WorkerHealth;
 
 use crate::core::Millis;
@@ -85,6 +87,7 @@ struct Inner {
     fatal: Option<String>,
     /// Why the audit log cannot be written.
     audit: Option<String>,
+    keys: KeysHealth,
 }
 
 impl Default for Health {
@@ -103,7 +106,13 @@ impl Health {
             stuck_after,
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            inner: Mutex::new(Inner { workers: Vec::new(), starting, fatal: None, audit: None }),
+            inner: Mutex::new(Inner {
+                workers: Vec::new(),
+                starting,
+                fatal: None,
+                audit: None,
+                keys: KeysHealth::new(keys::PATIENCE),
+            }),
         }
     }
 
@@ -136,6 +145,21 @@ impl Health {
     /// The audit log cannot be written because of this, or it can again.
     pub fn audit(&self, trouble: Option<&str>) {
         self.inner().audit = trouble.map(str::to_owned);
+    }
+
+    /// The API keys are known as they stand: the control topic was read to its end just now.
+    pub fn keys_known(&self) {
+        self.inner().keys.known();
+    }
+
+    /// It cannot be read, because of this.
+    pub fn keys_unknown(&self, why: impl Into<String>) {
+        self.inner().keys.unknown(why.into());
+    }
+
+    /// When the API keys were last known as they stood, in milliseconds since 1970; none before they are loaded.
+    pub fn keys_known_at(&self) -> Option<Millis> {
+        self.inner().keys.known_at()
     }
 
     /// The process was told to stop: not ready from now on.
@@ -186,6 +210,7 @@ impl Health {
         let inner = self.inner();
         reasons.extend(inner.starting.iter().map(|what| Reason::new("starting", what)));
         reasons.extend(inner.audit.iter().map(|why| Reason::new("audit_unavailable", why)));
+        reasons.extend(inner.keys.not_ready());
         reasons.extend(inner.workers.iter().flat_map(|worker| worker.not_ready()));
         reasons
     }
