@@ -74,6 +74,7 @@ pub struct Health {
     born: Instant,
     started_at: Millis,
     stuck_after: Duration,
+    spare_after: Duration,
     started: AtomicBool,
     stopping: AtomicBool,
     inner: Mutex<Inner>,
@@ -104,6 +105,7 @@ impl Health {
             born: Instant::now(),
             started_at: now_ms(),
             stuck_after,
+            spare_after: worker::SPARE,
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             inner: Mutex::new(Inner {
@@ -122,7 +124,7 @@ impl Health {
 
     /// Registers a worker; it must tick from now on, until the process ends.
     pub fn worker(&self, name: impl Into<String>) -> Arc<WorkerHealth> {
-        let worker = Arc::new(WorkerHealth::new(name.into(), self.born));
+        let worker = Arc::new(WorkerHealth::new(name.into(), self.born, self.spare_after));
         self.inner().workers.push(Arc::clone(&worker));
         worker
     }
@@ -245,9 +247,14 @@ mod tests {
         reasons.iter().map(|r| r.code).collect()
     }
 
+    /// A group that has shared all out by its first word.
+    fn sharing_at_once() -> Health {
+        Health { spare_after: Duration::ZERO, ..Health::default() }
+    }
+
     /// A process whose parts all run, with workers that have joined.
     fn running(workers: usize) -> (Health, Vec<Arc<WorkerHealth>>) {
-        let health = Health::default();
+        let health = sharing_at_once();
         let workers: Vec<_> = (0..workers).map(|n| health.worker(format!("worker-{n}"))).collect();
         workers.iter().for_each(|worker| worker.member(true));
         health.running();
@@ -274,7 +281,7 @@ mod tests {
 
     #[test]
     fn ready_needs_every_worker_told_its_share_and_every_partition_live() {
-        let health = Health::default();
+        let health = sharing_at_once();
         assert_eq!(codes(&health.not_ready()), ["starting"]);
         health.starting("no broker answers");
         assert_eq!(health.not_started()[0].detail, "no broker answers");
@@ -302,6 +309,30 @@ mod tests {
         assert!(health.not_started().is_empty(), "started is for ever");
         health.stopping();
         assert_eq!(codes(&health.not_ready()), ["stopping", "joining"]);
+    }
+
+    #[test]
+    fn a_first_share_without_partitions_counts_once_it_lasts() {
+        let health = Health { spare_after: Duration::from_millis(300), ..Health::default() };
+        let (first, second) = (health.worker("worker-0"), health.worker("worker-1"));
+        health.running();
+        first.partition(0, PartitionState::Live);
+        first.member(true);
+        second.member(true);
+        // The group's first word to the second: nothing yet, for the first has to give something up.
+        assert_eq!((codes(&health.not_ready()), codes(&health.not_started())), (vec!["joining"], vec!["joining"]));
+        second.partition(1, PartitionState::Live);
+        second.member(true);
+        assert!(health.not_ready().is_empty());
+        second.forget_partition(1);
+        second.member(true);
+        assert!(health.not_ready().is_empty(), "a later share may be empty at once");
+        second.member(false);
+        second.member(true);
+        assert_eq!(codes(&health.not_ready()), ["joining"], "as at first");
+        std::thread::sleep(Duration::from_millis(400));
+        second.member(true);
+        assert!(health.not_ready().is_empty(), "more workers than partitions");
     }
 
     #[test]
