@@ -178,7 +178,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = Pepper::of_folder(folder.path()).unwrap();
         let again = Pepper::of_folder(folder.path()).unwrap();
-        assert_eq!((first.id(), first.bytes), (again.id(), again.bytes));
+        assert_eq!((first.id(), *first.bytes), (again.id(), *again.bytes));
         let path = folder.path().join(FILE);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft stays behind");
