@@ -73,13 +73,7 @@ impl Admin {
     }
 
     /// As [`Self::rotate`], to a key that was drawn already.
-    pub(super) fn rotate_to(
-        &self,
-        fresh: &Fresh,
-        id: &str,
-        rotation: Rotation,
-        now: Millis,
-    ) -> Result<Created, Error> {
+    pub(super) fn rotate_to(&self, fresh: &Fresh, id: &str, rotation: Rotation, now: Millis) -> Result<Created, Error> {
         rotation.check(now)?;
         let missing = || Error::NoKey(id.to_owned());
         let (old, stands) = self.keys.record(id).zip(self.keys.get(id, now)).ok_or_else(missing)?;

@@ -271,7 +271,8 @@ mod tests {
         let from = here.load(&*control).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (follows, told) = (Arc::clone(&here), Arc::clone(&stop));
-        let follower = std::thread::spawn(move || follows.follow(&*control, from, || told.load(Ordering::Acquire), |_| ()));
+        let follower =
+            std::thread::spawn(move || follows.follow(&*control, from, || told.load(Ordering::Acquire), |_| ()));
         let made = make(&admin, Role::Ingestor);
         let began = std::time::Instant::now();
         while ask(&here, &made).is_err() {

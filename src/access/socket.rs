@@ -179,12 +179,7 @@ fn refused(audit: &Audit, peer: Option<u32>) {
     tokio::spawn(async move { drop(audit.decision(draft.because("another user's process")).await) });
 }
 
-async fn serve_one(
-    stream: UnixStream,
-    backend: Backend,
-    uid: u32,
-    stop: &CancellationToken,
-) -> std::io::Result<()> {
+async fn serve_one(stream: UnixStream, backend: Backend, uid: u32, stop: &CancellationToken) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(read.take(MAX_LINE));

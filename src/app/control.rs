@@ -53,7 +53,12 @@ struct Followed {
 
 impl Followed {
     /// Reads on. Whether it is known that all was read that was there when this began.
-    fn read(&mut self, settings: &Settings, wait: Duration, each: &mut dyn FnMut(Entry<'_>)) -> Result<bool, topics::Error> {
+    fn read(
+        &mut self,
+        settings: &Settings,
+        wait: Duration,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<bool, topics::Error> {
         let Some(follower) = &mut self.follower else {
             self.follower = Some(Follower::open(settings, &settings.topics.control, each)?);
             return Ok(true);

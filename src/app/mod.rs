@@ -58,7 +58,6 @@ pub use reload::Reload;
 
 use crate::access::{Admin, Keys};
 use crate::api::Serving;
-use crate::api::tls::Tls;
 use crate::audit::{Audit, Writing};
 use crate::config::{self, Config};
 use crate::store::Partitions;
@@ -161,8 +160,7 @@ impl App {
         signals::watch(&runtime, sender.clone(), interrupted.clone())?;
         let keys = Arc::new(Keys::new(keys::peppers(config)?));
         let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
-        let tls = settings::tls_files(config).map(|files| Tls::load(&files)).transpose();
-        let tls = tls.map_err(|error| Error::Configuration(error.to_string()))?;
+        let tls = settings::tls(config)?;
         let watch = audit::Watch { metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
         let common = Common {
             audit: Audit::new(&settings::audit(config), Arc::new(watch)),

@@ -224,6 +224,12 @@ pub fn tls_files(config: &Config) -> Option<api::tls::Files> {
     Some(api::tls::Files { certificate, key, client_ca: tls.client_ca_file.clone() })
 }
 
+/// The sidecar's certificates, read.
+pub fn tls(config: &Config) -> Result<Option<api::tls::Tls>, Error> {
+    let read = tls_files(config).map(|files| api::tls::Tls::load(&files)).transpose();
+    read.map_err(|error| Error::Configuration(error.to_string()))
+}
+
 /// Where and how the sidecar listens.
 pub fn listen(config: &Config, tls: Option<api::tls::Tls>) -> api::Listen {
     let sidecar = &config.sidecar;

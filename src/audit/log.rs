@@ -56,7 +56,8 @@ pub(crate) mod memory {
             let (log, folder) = (Arc::new(MemoryAudit::default()), tempfile::tempdir().unwrap());
             let started = Started { instance: "test".into(), version: "0".into(), config: String::new() };
             let memory = Memory::of(folder.path());
-            let writing = Writing::start(&audit, Arc::clone(&log) as Arc<dyn AuditLog>, memory, started, || ()).unwrap();
+            let writing =
+                Writing::start(&audit, Arc::clone(&log) as Arc<dyn AuditLog>, memory, started, || ()).unwrap();
             writing.ready(Duration::from_secs(30), &audit).unwrap();
             Self { audit, log, _folder: folder, writing: Mutex::new(Some(writing)) }
         }

@@ -9,10 +9,14 @@ use crate::audit::{Action, Audit, Caller, Draft, Outcome, Unavailable};
 
 fn change(audit: &Audit, object: &str, change: impl FnOnce()) -> Result<(), String> {
     let draft = Draft::new(Caller::local(7), Action::KeyCreate, object, Outcome::Allowed);
-    audit.change(draft, |error: Unavailable| error.to_string(), || {
-        change();
-        Ok(())
-    })
+    audit.change(
+        draft,
+        |error: Unavailable| error.to_string(),
+        || {
+            change();
+            Ok(())
+        },
+    )
 }
 
 #[test]

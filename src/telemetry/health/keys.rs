@@ -44,7 +44,8 @@ impl KeysHealth {
     pub(super) fn not_ready(&self) -> Option<Reason> {
         let ago = self.known?.0.elapsed();
         let why = self.trouble.as_deref().unwrap_or("no answer yet");
-        let detail = format!("API keys are known as they stood {} s ago, revocations since then are not: {why}", ago.as_secs());
+        let detail =
+            format!("API keys are known as they stood {} s ago, revocations since then are not: {why}", ago.as_secs());
         (ago > self.patience).then(|| Reason::new("keys_stale", detail))
     }
 }

@@ -41,14 +41,7 @@ impl WorkerHealth {
     pub(super) fn new(name: String, born: Instant, spare_after: Duration) -> Self {
         let ticked_ms = AtomicU64::new(millis(born.elapsed()));
         // It begins by joining the group, which is a call: a broker that is down at the start restarts nobody either.
-        Self {
-            name,
-            born,
-            ticked_ms,
-            in_call: AtomicBool::new(true),
-            spare_after,
-            knows: Mutex::default(),
-        }
+        Self { name, born, ticked_ms, in_call: AtomicBool::new(true), spare_after, knows: Mutex::default() }
     }
 
     fn knows(&self) -> MutexGuard<'_, Knows> {
