@@ -322,16 +322,13 @@ mod tests {
         // The group's first word to the second: nothing yet, for the first has to give something up.
         assert_eq!((codes(&health.not_ready()), codes(&health.not_started())), (vec!["joining"], vec!["joining"]));
         second.partition(1, PartitionState::Live);
-        second.member(true);
         assert!(health.not_ready().is_empty());
         second.forget_partition(1);
-        second.member(true);
         assert!(health.not_ready().is_empty(), "a later share may be empty at once");
         second.member(false);
         second.member(true);
         assert_eq!(codes(&health.not_ready()), ["joining"], "as at first");
         std::thread::sleep(Duration::from_millis(400));
-        second.member(true);
         assert!(health.not_ready().is_empty(), "more workers than partitions");
     }
 

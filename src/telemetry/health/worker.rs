@@ -28,7 +28,7 @@ pub struct WorkerHealth {
 struct Knows {
     /// Since when the group counts it in and has told it its share; none while it does not.
     member: Option<Instant>,
-    /// Whether it has had a partition since then.
+    /// Whether it has had a partition since it did not.
     shares: bool,
     partitions: BTreeMap<u32, PartitionState>,
     /// Why the log does not answer.
@@ -61,7 +61,6 @@ impl WorkerHealth {
         let mut knows = self.knows();
         if member {
             knows.member.get_or_insert_with(Instant::now);
-            knows.shares |= !knows.partitions.is_empty();
         } else {
             (knows.member, knows.shares) = (None, false);
         }
@@ -69,7 +68,9 @@ impl WorkerHealth {
 
     /// Says what a held partition does now.
     pub fn partition(&self, partition: u32, state: PartitionState) {
-        self.knows().partitions.insert(partition, state);
+        let mut knows = self.knows();
+        knows.partitions.insert(partition, state);
+        knows.shares = true;
     }
 
     /// The partition is held no longer.
