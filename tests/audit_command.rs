@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tributary::access::socket::{self, Reply, Request};
+use tributary::access::{NewKey, Role};
 use tributary::topics::embedded::{Broker, NewRecord, Place, Settings, Topic};
 
 #[path = "support/binary.rs"]
@@ -95,6 +97,35 @@ fn meddle(data: &Path, config: &Path) {
     let (_, offset) = broker(data).append(Topic::Audit, &[record]).unwrap()[0];
     let (code, found, _) = verify(config);
     assert!(code == 4 && found.contains(&format!("offset {offset}: foreign")), "{code}: {found}");
+}
+
+#[test]
+fn a_stop_leaves_no_change_half_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let life = Running::start(&config(data));
+    let ask = || {
+        let data = data.to_owned();
+        std::thread::spawn(move || {
+            let create = || socket::ask(&data, &Request::Create(NewKey::of(Role::Viewer)));
+            std::iter::from_fn(|| if let Ok(Reply::Created(made)) = create() { Some(made.id) } else { None }).collect()
+        })
+    };
+    let callers: Vec<std::thread::JoinHandle<Vec<String>>> = (0..8).map(|_| ask()).collect();
+    std::thread::sleep(Duration::from_millis(500));
+    life.stop();
+    let mut made: Vec<_> = callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
+    assert!(made.len() > 8, "they were at it: {}", made.len());
+
+    let entries = entries(data);
+    let named = |outcome: &str| {
+        let of = entries.iter().filter(|entry| entry["action"] == "key.create" && entry["outcome"] == outcome);
+        let mut named: Vec<_> = of.map(|entry| entry["object"].as_str().unwrap().to_owned()).collect();
+        named.sort_unstable();
+        named
+    };
+    made.sort_unstable();
+    assert_eq!((named("allowed"), named("done")), (made.clone(), made), "and each caller was told");
 }
 
 #[test]

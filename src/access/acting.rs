@@ -1,6 +1,7 @@
 //! Changing keys on somebody's behalf: between two entries of the audit log, and not at all without the first.
 
 use super::admin::{Admin, Created};
+use super::token::Fresh;
 use super::{Error, NewKey, Rotation};
 use crate::audit::{Action, Audit, Caller, Draft, Outcome};
 use crate::core::Millis;
@@ -28,22 +29,22 @@ impl Acting<'_> {
 
     /// As [`Admin::create`].
     pub fn create(&self, new: NewKey, now: Millis) -> Result<Created, Error> {
-        let draft = self.draft(Action::KeyCreate, "").because(format!("role {}", new.role));
-        let id = |made: &Created| Some(made.id.clone());
-        self.audit.change(draft, Error::Unaudited, || self.admin.create(new, now), id)
+        let fresh = Fresh::draw()?; // before the first entry, which names it
+        let draft = self.draft(Action::KeyCreate, fresh.id()).because(format!("role {}", new.role));
+        self.audit.change(draft, Error::Unaudited, || self.admin.create_as(&fresh, new, now))
     }
 
     /// As [`Admin::rotate`].
     pub fn rotate(&self, id: &str, rotation: Rotation, now: Millis) -> Result<Created, Error> {
-        let draft = self.draft(Action::KeyRotate, id);
-        let successor = |made: &Created| Some(format!("{id} by {}", made.id));
-        self.audit.change(draft, Error::Unaudited, || self.admin.rotate(id, rotation, now), successor)
+        let fresh = Fresh::draw()?;
+        let draft = self.draft(Action::KeyRotate, &format!("{id} by {}", fresh.id()));
+        self.audit.change(draft, Error::Unaudited, || self.admin.rotate_to(&fresh, id, rotation, now))
     }
 
     /// As [`Admin::revoke`].
     pub fn revoke(&self, id: &str) -> Result<(), Error> {
         let draft = self.draft(Action::KeyRevoke, id);
-        self.audit.change(draft, Error::Unaudited, || self.admin.revoke(id), |()| None)
+        self.audit.change(draft, Error::Unaudited, || self.admin.revoke(id))
     }
 
     fn draft(&self, action: Action, object: &str) -> Draft {

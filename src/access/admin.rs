@@ -57,13 +57,23 @@ impl Admin {
 
     /// Makes a key. It is durable, and holds on this instance, when this returns.
     pub fn create(&self, new: NewKey, now: Millis) -> Result<Created, Error> {
+        self.create_as(&Fresh::draw()?, new, now)
+    }
+
+    /// As [`Self::create`], of a key that was drawn already.
+    pub(super) fn create_as(&self, fresh: &Fresh, new: NewKey, now: Millis) -> Result<Created, Error> {
         new.check(now)?;
-        self.make(new, None, now)
+        self.make(fresh, new, None, now)
     }
 
     /// Makes a successor of a key: same role, note, limits and networks, an id and a secret of its own. The old key stays
     /// good until the grace is over. One record says both, so there is no moment, whatever dies, at which only one holds.
     pub fn rotate(&self, id: &str, rotation: Rotation, now: Millis) -> Result<Created, Error> {
+        self.rotate_to(&Fresh::draw()?, id, rotation, now)
+    }
+
+    /// As [`Self::rotate`], to a key that was drawn already.
+    pub(super) fn rotate_to(&self, fresh: &Fresh, id: &str, rotation: Rotation, now: Millis) -> Result<Created, Error> {
         rotation.check(now)?;
         let missing = || Error::NoKey(id.to_owned());
         let (old, stands) = self.keys.record(id).zip(self.keys.get(id, now)).ok_or_else(missing)?;
@@ -85,11 +95,10 @@ impl Admin {
             rate: old.rate,
             networks: old.networks,
         };
-        self.make(new, Some(Replaces { id: id.to_owned(), until }), now)
+        self.make(fresh, new, Some(Replaces { id: id.to_owned(), until }), now)
     }
 
-    fn make(&self, new: NewKey, replaces: Option<Replaces>, now: Millis) -> Result<Created, Error> {
-        let fresh = Fresh::draw()?;
+    fn make(&self, fresh: &Fresh, new: NewKey, replaces: Option<Replaces>, now: Millis) -> Result<Created, Error> {
         let token = Token::parse(fresh.text()).map_err(|e| Error::Asked(e.to_string()))?;
         let pepper = self.keys.peppers().current();
         let record = Record {

@@ -20,7 +20,8 @@ pub struct ControlRecords {
     pub records: Vec<ControlRecord>,
     /// Where to read on.
     pub next: i64,
-    /// Whether everything that was there when the call began has been read.
+    /// Whether it is known that everything that was there when the call began has been read. A log may find that out less
+    /// often than it is read.
     pub at_end: bool,
 }
 

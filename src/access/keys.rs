@@ -89,16 +89,27 @@ impl Keys {
         }
     }
 
-    /// Follows the control topic from `from` on, until `stop` says so; on a thread of its own.
-    pub fn follow(&self, control: &dyn ControlLog, mut from: i64, stop: impl Fn() -> bool) {
+    /// Follows the control topic from `from` on, until `stop` says so; on a thread of its own. `tell` hears whenever the keys
+    /// are known as they stand, and why they cannot be.
+    pub fn follow(
+        &self,
+        control: &dyn ControlLog,
+        mut from: i64,
+        stop: impl Fn() -> bool,
+        tell: impl Fn(Result<(), &Error>),
+    ) {
         while !stop() {
             match control.read(from, WAIT) {
                 Ok(read) => {
                     read.records.iter().for_each(|record| self.apply(record));
                     from = read.next;
+                    if read.at_end {
+                        tell(Ok(()));
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the control topic cannot be read, keys stay as they are known");
+                    tell(Err(&error));
                     std::thread::sleep(PAUSE);
                 }
             }
@@ -192,7 +203,7 @@ mod tests {
 
     fn admin(pepper: u8) -> (Admin, Arc<Keys>, Arc<MemoryControl>) {
         let control = Arc::new(MemoryControl::default());
-        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([pepper; 32]), Vec::new())));
+        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new(&[pepper; 32]), Vec::new())));
         (Admin::new(Arc::clone(&keys), control.clone()), keys, control)
     }
 
@@ -245,10 +256,10 @@ mod tests {
     fn another_pepper_is_named_and_an_older_one_still_serves() {
         let (admin, _, control) = admin(1);
         let made = make(&admin, Role::Viewer);
-        let without = Keys::new(Peppers::new(Pepper::new([2; 32]), Vec::new()));
+        let without = Keys::new(Peppers::new(Pepper::new(&[2; 32]), Vec::new()));
         without.load(&*control).unwrap();
         assert_eq!(ask(&without, &made), Err(Denied::Pepper));
-        let with = Keys::new(Peppers::new(Pepper::new([2; 32]), vec![Pepper::new([1; 32])]));
+        let with = Keys::new(Peppers::new(Pepper::new(&[2; 32]), vec![Pepper::new(&[1; 32])]));
         with.load(&*control).unwrap();
         assert!(ask(&with, &made).is_ok());
     }
@@ -256,11 +267,12 @@ mod tests {
     #[test]
     fn a_key_made_elsewhere_holds_here() {
         let (admin, _, control) = admin(1);
-        let here = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
+        let here = Arc::new(Keys::new(Peppers::new(Pepper::new(&[1; 32]), Vec::new())));
         let from = here.load(&*control).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (follows, told) = (Arc::clone(&here), Arc::clone(&stop));
-        let follower = std::thread::spawn(move || follows.follow(&*control, from, || told.load(Ordering::Acquire)));
+        let follower =
+            std::thread::spawn(move || follows.follow(&*control, from, || told.load(Ordering::Acquire), |_| ()));
         let made = make(&admin, Role::Ingestor);
         let began = std::time::Instant::now();
         while ask(&here, &made).is_err() {
@@ -269,6 +281,28 @@ mod tests {
         }
         stop.store(true, Ordering::Release);
         follower.join().unwrap();
+    }
+
+    struct Away;
+
+    impl ControlLog for Away {
+        fn put(&self, _: &str, _: Option<&[u8]>) -> Result<(), Error> {
+            Err(Error::Control("no broker".into()))
+        }
+
+        fn read(&self, _: i64, _: Duration) -> Result<crate::access::ControlRecords, Error> {
+            Err(Error::Control("no broker".into()))
+        }
+    }
+
+    #[test]
+    fn it_is_told_whether_the_keys_are_known_as_they_stand() {
+        let (_, keys, control) = admin(1);
+        for (control, known) in [(&*control as &dyn ControlLog, true), (&Away, false)] {
+            let told = std::cell::Cell::new(None);
+            keys.follow(control, 0, || told.get().is_some(), |how| told.set(Some(how.is_ok())));
+            assert_eq!(told.get(), Some(known));
+        }
     }
 
     #[test]
@@ -284,7 +318,7 @@ mod tests {
     /// What compaction leaves, the newest record of each name, in either order, into a directory of its own: as another
     /// instance, or one that starts again, may find it.
     fn elsewhere(control: &MemoryControl, backwards: bool) -> Keys {
-        let keys = Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new()));
+        let keys = Keys::new(Peppers::new(Pepper::new(&[1; 32]), Vec::new()));
         let all = control.0.lock().unwrap().clone();
         let newest = |(place, record): &(usize, &ControlRecord)| all[place + 1..].iter().all(|r| r.key != record.key);
         let mut records: Vec<_> = all.iter().enumerate().filter(newest).map(|(_, record)| record.clone()).collect();

@@ -10,6 +10,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
+use secrecy::zeroize::Zeroizing;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -24,7 +25,7 @@ pub(super) type Hash = [u8; 32];
 /// The secret that hashes are made with.
 #[derive(Clone)]
 pub struct Pepper {
-    bytes: [u8; LENGTH],
+    bytes: Zeroizing<[u8; LENGTH]>,
     id: String,
 }
 
@@ -36,8 +37,8 @@ impl fmt::Debug for Pepper {
 
 impl Pepper {
     /// A pepper of these bytes.
-    pub fn new(bytes: [u8; LENGTH]) -> Self {
-        let mut pepper = Self { bytes, id: String::new() };
+    pub fn new(bytes: &[u8; LENGTH]) -> Self {
+        let mut pepper = Self { bytes: Zeroizing::new(*bytes), id: String::new() };
         let digest = pepper.hmac(b"tributary pepper id");
         pepper.id = hex(digest.get(..4).unwrap_or_default());
         pepper
@@ -46,7 +47,7 @@ impl Pepper {
     /// Reads 64 hexadecimal digits, as a secret in the environment or in a file holds them.
     pub fn from_hex(text: &str) -> Result<Self, Error> {
         let refuse = || Error::Pepper("it must be 64 hexadecimal digits; make one with `openssl rand -hex 32`".into());
-        unhex(text.trim()).map(Self::new).ok_or_else(refuse)
+        unhex(text.trim()).map(Zeroizing::new).map(|bytes| Self::new(&bytes)).ok_or_else(refuse)
     }
 
     /// Reads a pepper file. Refuses one that others may read.
@@ -55,7 +56,8 @@ impl Pepper {
         if mode & 0o004 != 0 {
             return Err(Error::Pepper(format!("{0} can be read by everybody; `chmod 600 {0}`", path.display())));
         }
-        Self::from_hex(&fs::read_to_string(path).map_err(|e| Error::file(path, e))?)
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| Error::file(path, e))?);
+        Self::from_hex(&text)
     }
 
     /// The pepper of a data folder, made at the first start, readable by its owner alone.
@@ -70,12 +72,12 @@ impl Pepper {
     /// Written beside its name and linked into place, so that a crash leaves none or a whole one, and of two processes
     /// that start together both take the same.
     fn make(folder: &Path, path: &Path) -> Result<Self, Error> {
-        let mut bytes = [0; LENGTH];
-        getrandom::fill(&mut bytes).map_err(|e| Error::Random(e.to_string()))?;
+        let mut bytes = Zeroizing::new([0; LENGTH]);
+        getrandom::fill(bytes.as_mut_slice()).map_err(|e| Error::Random(e.to_string()))?;
         let draft = folder.join(format!("{FILE}.{}", hex(bytes.get(..4).unwrap_or_default())));
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-            file.write_all(hex(&bytes).as_bytes())?;
+            file.write_all(Zeroizing::new(hex(bytes.as_slice())).as_bytes())?;
             file.sync_all()
         };
         write().map_err(|e| Error::file(&draft, e))?;
@@ -99,7 +101,7 @@ impl Pepper {
 
     fn hmac(&self, message: &[u8]) -> Hash {
         // HMAC takes keys of any length, so this cannot fail; an empty hash would open nothing.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.bytes) else {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.bytes.as_slice()) else {
             return [0; 32];
         };
         mac.update(message);
@@ -167,7 +169,7 @@ mod tests {
         // RFC 4231, test case 1, with its 20-byte key padded by zeros, as HMAC itself pads it.
         let mut key = [0; 32];
         key[..20].fill(0x0b);
-        let hash = Pepper::new(key).hash("Hi There");
+        let hash = Pepper::new(&key).hash("Hi There");
         assert_eq!(hex(&hash), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
     }
 
@@ -176,7 +178,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = Pepper::of_folder(folder.path()).unwrap();
         let again = Pepper::of_folder(folder.path()).unwrap();
-        assert_eq!((first.id(), first.bytes), (again.id(), again.bytes));
+        assert_eq!((first.id(), *first.bytes), (again.id(), *again.bytes));
         let path = folder.path().join(FILE);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft stays behind");

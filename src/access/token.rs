@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use secrecy::zeroize::Zeroizing;
+
 use super::Error;
 
 const PREFIX: &str = "trb_live_";
@@ -14,6 +16,7 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 pub const ID_LENGTH: usize = 16;
 const SECRET_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
+const LENGTH: usize = PREFIX.len() + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
 
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +64,7 @@ impl<'a> Token<'a> {
 
 /// A key just made. Its text is shown once.
 pub struct Fresh {
-    text: String,
+    text: Zeroizing<String>,
 }
 
 impl fmt::Debug for Fresh {
@@ -73,13 +76,20 @@ impl fmt::Debug for Fresh {
 impl Fresh {
     /// Draws a new key from the operating system's randomness.
     pub fn draw() -> Result<Self, Error> {
-        let mut text = String::from(PREFIX);
+        // With room for all of it: a text that grows leaves copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(LENGTH));
+        text.push_str(PREFIX);
         symbols(ID_LENGTH, &mut text)?;
         text.push('_');
         symbols(SECRET_LENGTH, &mut text)?;
         let sum = checksum(&text);
         text.push_str(&sum);
         Ok(Self { text })
+    }
+
+    /// The public id.
+    pub fn id(&self) -> &str {
+        self.text.get(PREFIX.len()..PREFIX.len() + ID_LENGTH).unwrap_or_default()
     }
 
     /// The whole key, secret included.
@@ -91,9 +101,9 @@ impl Fresh {
 /// Appends `count` uniform base62 symbols. Bytes from 248 on are drawn again, or the first symbols would be likelier.
 fn symbols(count: usize, into: &mut String) -> Result<(), Error> {
     let end = into.len() + count;
-    let mut pool = [0; 64];
+    let mut pool = Zeroizing::new([0; 64]);
     while into.len() < end {
-        getrandom::fill(&mut pool).map_err(|e| Error::Random(e.to_string()))?;
+        getrandom::fill(pool.as_mut_slice()).map_err(|e| Error::Random(e.to_string()))?;
         let fair = pool.iter().filter(|byte| **byte < 248).filter_map(|byte| DIGITS.get(usize::from(byte % 62)));
         into.extend(fair.take(end - into.len()).map(|digit| char::from(*digit)));
     }
@@ -120,6 +130,7 @@ mod tests {
         let fresh = Fresh::draw().unwrap();
         let token = Token::parse(fresh.text()).unwrap();
         assert_eq!((token.id.len(), token.secret.len()), (ID_LENGTH, SECRET_LENGTH));
+        assert_eq!(token.id, fresh.id());
         assert_ne!(Fresh::draw().unwrap().text(), fresh.text());
         assert!(!format!("{token:?}{fresh:?}").contains(token.secret));
     }

@@ -93,6 +93,6 @@ impl Ingest for Audited {
         let draft = Draft::new(self.caller.clone(), Action::Ingest, input.name(), Outcome::Allowed);
         let draft = Draft { count: Some(events.len() as u64), ..draft };
         let refused = |error: Unavailable| IngestError::Unaudited(error.to_string());
-        self.audit.change(draft, refused, || self.ingest.append(input, events, logged_at), |_| None)
+        self.audit.change(draft, refused, || self.ingest.append(input, events, logged_at))
     }
 }

@@ -24,7 +24,7 @@ impl FromRequestParts<State> for Allowed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let (Some(scope), Some(who)) = (scope_of(parts), parts.extensions.get::<Identity>()) else {
+        let (Some(&scope), Some(who)) = (parts.extensions.get::<Scope>(), parts.extensions.get::<Identity>()) else {
             tracing::error!("the route is not in the table of routes: it is open to nobody");
             return Err(Problem::of(Code::Forbidden));
         };
@@ -50,9 +50,10 @@ pub(super) async fn identify(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    if scope_of(&parts).is_none() {
+    let Some(scope) = scope_of(&parts) else {
         return next.run(Request::from_parts(parts, body)).await; // no such method, which needs no key to be told
-    }
+    };
+    parts.extensions.insert(scope); // for `Allowed`
     let from = limits::client(&parts, hops);
     if let Some(from) = from {
         parts.extensions.insert(Client(from));

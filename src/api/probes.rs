@@ -27,7 +27,7 @@ pub(super) async fn livez(Extract(state): Extract<State>) -> Response {
 }
 
 /// Whether queries are answered from whole state: every worker has its share of the
-/// partitions, each of them recovered, log and registry reachable.
+/// partitions, each of them recovered, log and registry reachable, and API keys known as they stand.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "probes",
     responses((status = 200, description = "The process is ready", body = Probe)))]
 pub(super) async fn readyz(Extract(state): Extract<State>) -> Response {

@@ -195,7 +195,7 @@ impl FieldError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unready {
     /// A stable name: `starting`, `joining`, `restoring`, `replaying`, `log_unreachable`, `registry_unreachable`,
-    /// `audit_unavailable`, `worker_stuck`, `stopping`, `fatal`.
+    /// `audit_unavailable`, `keys_stale`, `worker_stuck`, `stopping`, `fatal`.
     pub code: String,
     /// For people.
     pub detail: String,

@@ -1,7 +1,7 @@
 //! `tributary.control` on either log.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::clock;
 use crate::access::{ControlLog, ControlRecord, ControlRecords, Error};
@@ -40,10 +40,34 @@ pub struct KafkaControl {
     state: Mutex<Followed>,
 }
 
+/// How often the brokers are asked where the topic ends, and how long they have to answer.
+const PROVE: Duration = Duration::from_secs(2);
+
 #[derive(Default)]
 struct Followed {
     follower: Option<Follower>,
     kept: Kept,
+    /// When it was last known that all was read.
+    proven: Option<Instant>,
+}
+
+impl Followed {
+    /// Reads on. Whether it is known that all was read that was there when this began.
+    fn read(
+        &mut self,
+        settings: &Settings,
+        wait: Duration,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<bool, topics::Error> {
+        let Some(follower) = &mut self.follower else {
+            self.follower = Some(Follower::open(settings, &settings.topics.control, each)?);
+            return Ok(true);
+        };
+        let due = self.proven.is_none_or(|proven| proven.elapsed() >= PROVE);
+        let ends = due.then(|| follower.ends(PROVE)).transpose()?;
+        follower.poll(wait, each)?;
+        Ok(ends.is_some_and(|ends| follower.has_reached(&ends)))
+    }
 }
 
 /// What was read and may be asked for again.
@@ -61,7 +85,7 @@ impl Kept {
         self.records.drain(..known);
         self.forgotten += i64::try_from(known).unwrap_or(0);
         let next = self.forgotten + i64::try_from(self.records.len()).unwrap_or(0);
-        ControlRecords { records: self.records.clone(), next, at_end: true }
+        ControlRecords { records: self.records.clone(), next, at_end: false }
     }
 }
 
@@ -80,23 +104,24 @@ impl ControlLog for KafkaControl {
 
     fn read(&self, from: i64, wait: Duration) -> Result<ControlRecords, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Followed { follower, kept } = &mut *state;
         let mut new = Vec::new();
-        let mut each = |entry: Entry<'_>| {
+        let read = state.read(&self.settings, wait, &mut |entry| {
             new.push(ControlRecord { key: entry.key.to_vec(), value: entry.value.map(<[u8]>::to_vec) });
-        };
-        let read = match follower {
-            Some(open) => open.poll(wait, &mut each).map(drop),
-            None => Follower::open(&self.settings, &self.settings.topics.control, &mut each)
-                .map(|open| *follower = Some(open)),
-        };
-        kept.records.append(&mut new); // also what came before an error: it is not handed out again
-        if let Err(error) = read {
-            // Whoever reads on begins anew: what was told twice changes nothing, what was not told at all might.
-            *follower = None;
-            return Err(Error::Control(error.to_string()));
+        });
+        state.kept.records.append(&mut new); // also what came before an error: it is not handed out again
+        match read {
+            Ok(at_end) => {
+                if at_end {
+                    state.proven = Some(Instant::now());
+                }
+                Ok(ControlRecords { at_end, ..state.kept.from(from) })
+            }
+            Err(error) => {
+                // Whoever reads on begins anew: what was told twice changes nothing, what was not told at all might.
+                state.follower = None;
+                Err(Error::Control(error.to_string()))
+            }
         }
-        Ok(kept.from(from))
     }
 }
 

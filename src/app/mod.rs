@@ -3,8 +3,8 @@
 //! ```text
 //! start: telemetry -> data folder -> sidecar's probes -> registry -> log -> shared state -> audit -> keys -> workers
 //!        -> sidecar whole -> housekeeping
-//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar drains -> socket -> audit is written
-//!        out -> log closes -> traces
+//! stop:  not ready -> workers finish their batch, flush, leave the group -> sidecar and socket take nothing more, and answer
+//!        what is under way -> changes have both their entries -> audit is written out -> log closes -> traces
 //! ```
 //!
 //! A fatal error of any thread ends the process with its message: one that looks alive and does nothing is worse than none.
@@ -47,7 +47,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,6 @@ pub use reload::Reload;
 
 use crate::access::{Admin, Keys};
 use crate::api::Serving;
-use crate::api::tls::Tls;
 use crate::audit::{Audit, Writing};
 use crate::config::{self, Config};
 use crate::store::Partitions;
@@ -104,11 +103,15 @@ pub struct App {
     pub address: SocketAddr,
     runtime: Runtime,
     sidecar: Serving,
+    /// The data folder's socket.
+    socket: tokio::task::JoinHandle<()>,
+    /// How long what is under way may go on.
+    drain: Duration,
     /// Stops workers and housekeeping.
     stop: CancellationToken,
-    /// Stops the sidecar, which then answers what is under way.
+    /// Stops sidecar and socket, which then answer what is under way.
     stop_sidecar: CancellationToken,
-    /// Stops what serves them: the socket, the followed control topic.
+    /// Stops what serves them: the followed control topic.
     stop_last: CancellationToken,
     threads: Vec<JoinHandle<()>>,
     writing: Writing,
@@ -157,8 +160,7 @@ impl App {
         signals::watch(&runtime, sender.clone(), interrupted.clone())?;
         let keys = Arc::new(Keys::new(keys::peppers(config)?));
         let [stop, stop_sidecar, stop_last] = [(); 3].map(|()| CancellationToken::new());
-        let tls = settings::tls_files(config).map(|files| Tls::load(&files)).transpose();
-        let tls = tls.map_err(|error| Error::Configuration(error.to_string()))?;
+        let tls = settings::tls(config)?;
         let watch = audit::Watch { metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
         let common = Common {
             audit: Audit::new(&settings::audit(config), Arc::new(watch)),
@@ -179,7 +181,7 @@ impl App {
         tracing::info!(address = %sidecar.address(), "probes answer");
         let ground = common.ground()?;
         let writing = common.audit(&ground.log)?;
-        let admin = common.load_keys(&ground.log)?;
+        let (admin, socket) = common.load_keys(&ground.log)?;
         let mut threads = common.workers(&ground)?;
         let state = common.state(Some(&ground.log), Some(&admin))?;
         sidecar.open(state.clone());
@@ -196,6 +198,8 @@ impl App {
             address: sidecar.address(),
             runtime,
             sidecar,
+            socket,
+            drain: config.sidecar.drain.duration(),
             stop,
             stop_sidecar,
             stop_last,
@@ -209,30 +213,36 @@ impl App {
 
     /// Waits for what ends the process, up to `time`: a signal is a clean end, a thread that ended is not.
     pub fn wait(&self, time: Option<Duration>) -> Option<Result<(), Error>> {
-        let event = match time {
-            Some(time) => match self.events.recv_timeout(time) {
+        let until = time.map(|time| Instant::now() + time);
+        loop {
+            match self.next_event(until) {
                 Err(RecvTimeoutError::Timeout) => return None,
-                other => other.ok(),
-            },
-            None => self.events.recv().ok(),
-        };
-        Some(match event {
-            Some(Event::Reload) => {
-                self.renew();
-                return self.wait(time);
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Some(Err(Error::Failed("every thread has ended".into())));
+                }
+                Ok(Event::Reload) => self.renew(),
+                Ok(Event::Signal(signal)) => {
+                    tracing::info!(signal, "stopping");
+                    return Some(Ok(()));
+                }
+                Ok(Event::Ended { name, error }) => return Some(Err(self.ended(&name, error))),
             }
-            Some(Event::Signal(signal)) => {
-                tracing::info!(signal, "stopping");
-                Ok(())
-            }
-            Some(Event::Ended { name, error }) => {
-                let error = error.unwrap_or_else(|| Error::Failed(format!("{name} ended by itself")));
-                events::FatalError { reason: &error.to_string() }.emit(&self.metrics);
-                self.health.fatal(error.to_string());
-                Err(error)
-            }
-            None => Err(Error::Failed("every thread has ended".into())),
-        })
+        }
+    }
+
+    fn next_event(&self, until: Option<Instant>) -> Result<Event, RecvTimeoutError> {
+        match until {
+            Some(until) => self.events.recv_timeout(until.saturating_duration_since(Instant::now())),
+            None => self.events.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+
+    /// A thread has ended that should not have: why the process ends.
+    fn ended(&self, name: &str, error: Option<Error>) -> Error {
+        let error = error.unwrap_or_else(|| Error::Failed(format!("{name} ended by itself")));
+        events::FatalError { reason: &error.to_string() }.emit(&self.metrics);
+        self.health.fatal(error.to_string());
+        error
     }
 
     fn renew(&self) {
@@ -243,28 +253,44 @@ impl App {
     }
 
     /// Stops everything, in order, and gives `outcome` back; an error while stopping takes the place of a clean end.
-    pub fn stop(self, mut outcome: Result<(), Error>) -> Result<(), Error> {
+    pub fn stop(self, outcome: Result<(), Error>) -> Result<(), Error> {
         self.health.stopping();
         self.stop.cancel();
         for thread in self.threads {
             thread.thread().unpark();
             drop(thread.join()); // a panic has been told as an event
         }
-        // After a signal the workers' own ends arrive here; only an error matters.
-        for event in self.events.try_iter() {
-            if let (Ok(()), Event::Ended { error: Some(error), .. }) = (&outcome, event) {
-                outcome = Err(error);
-            }
-        }
+        let outcome = outcome.and_then(|()| late_error(&self.events));
+        let until = Instant::now() + self.drain;
         self.stop_sidecar.cancel();
-        if let Err(error) = self.runtime.block_on(self.sidecar.ended()) {
-            tracing::warn!(%error, "the sidecar did not end well");
+        self.runtime.block_on(async {
+            if let Err(error) = self.sidecar.ended().await {
+                tracing::warn!(%error, "the sidecar did not end well");
+            }
+            if tokio::time::timeout_at(until.into(), self.socket).await.is_err() {
+                tracing::warn!("a caller of the administration socket gets no answer any more");
+            }
+        });
+        // Those, too, whose caller has gone away.
+        let changes = self.audit.close(until.saturating_duration_since(Instant::now()));
+        if changes > 0 {
+            tracing::warn!(changes, "cut short: the audit log has that they were allowed, not how they ended");
         }
         self.stop_last.cancel();
         self.audit.stop(settings::stopped(&outcome));
         self.writing.join();
+        let outcome = outcome.and_then(|()| late_error(&self.events));
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         tracing::info!("stopped");
         outcome
     }
+}
+
+/// After a signal the threads' own ends arrive; only an error matters.
+fn late_error(events: &Receiver<Event>) -> Result<(), Error> {
+    let error = events.try_iter().find_map(|event| match event {
+        Event::Ended { error, .. } => error,
+        _ => None,
+    });
+    error.map_or(Ok(()), Err)
 }

@@ -105,6 +105,7 @@ impl Observer for Watch {
         match moment {
             Moment::Member(member) => self.health.member(member),
             Moment::Gained { partition } => self.gained(partition),
+            Moment::StillRead { partition, readers } => events::StateStillRead { partition, readers }.emit(),
             Moment::Lost { partition } => self.lost(partition),
             Moment::ReplayStarted { partition, left } => self.replay_started(partition, left),
             Moment::Replaying { partition, left } => {

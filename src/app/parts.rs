@@ -88,7 +88,7 @@ impl Common<'_> {
     pub fn audit(&self, log: &Log) -> Result<Writing, Error> {
         let memory = Memory::of(&self.config.engine.data_dir);
         let started = settings::started(self.config);
-        let writing = Writing::start(&self.audit, log.audit()?, memory, started);
+        let writing = super::audit::write(&self.audit, log.audit()?, memory, started, self.guard("audit"));
         let writing = writing.map_err(|error| Error::State(error.to_string()))?;
         self.patiently(|| {
             writing.ready(Duration::from_secs(1), &self.audit).map_err(|error| match error {
@@ -99,8 +99,9 @@ impl Common<'_> {
         Ok(writing)
     }
 
-    /// Loads the keys, follows the control topic, and answers on the data folder's socket.
-    pub fn load_keys(&self, log: &Log) -> Result<Admin, Error> {
+    /// Loads the keys, follows the control topic, and answers on the data folder's socket; the task that does so ends when
+    /// all that was asked there is answered.
+    pub fn load_keys(&self, log: &Log) -> Result<(Admin, tokio::task::JoinHandle<()>), Error> {
         let _context = self.runtime.enter();
         let server = socket::Server::bind(&self.config.engine.data_dir).map_err(|e| Error::State(e.to_string()))?;
         let control = log.control()?;
@@ -109,18 +110,28 @@ impl Common<'_> {
         self.follow(control, next)?;
         let (rows, entries) = (log.rows(), log.entries());
         let backend = Backend { admin: admin.clone(), audit: self.audit.clone(), rows, entries };
-        self.runtime.spawn(server.serve(backend, self.stop_last.clone()));
+        let socket = self.runtime.spawn(server.serve(backend, self.stop_sidecar.clone()));
         self.runtime.spawn(admin.clone().keep_uses(self.stop_last.clone()));
-        Ok(admin)
+        Ok((admin, socket))
     }
 
     /// Follows the control topic from `next` on. A key that is revoked elsewhere must not stay good here for want of a reader,
     /// so its end is the end of the process.
     fn follow(&self, control: Arc<dyn ControlLog>, next: i64) -> Result<(), Error> {
         let (keys, stop, mut guard) = (Arc::clone(&self.keys), self.stop_last.clone(), self.guard("control"));
+        let health = Arc::clone(&self.health);
+        health.keys_known(); // they have just been loaded
         let thread = std::thread::Builder::new().name("control".into());
         let started = thread.spawn(move || {
-            keys.follow(&*control, next, || stop.is_cancelled());
+            keys.follow(
+                &*control,
+                next,
+                || stop.is_cancelled(),
+                |known| match known {
+                    Ok(()) => health.keys_known(),
+                    Err(error) => health.keys_unknown(error.to_string()),
+                },
+            );
             guard.tell(None);
         });
         started.map(drop).map_err(|error| Error::Failed(format!("no thread to be had for the control topic: {error}")))

@@ -55,7 +55,7 @@ impl Reload {
         let read = (self.load)().map_err(|error| Error::Configuration(error.to_string()));
         let config = read.as_ref().ok().map(settings::digest);
         let draft = Draft { config, ..draft };
-        renewable.audit.change(draft, refused, || self.take(renewable, read?), |_| None)
+        renewable.audit.change(draft, refused, || self.take(renewable, read?))
     }
 
     /// Everything that can fail comes before anything that changes.
@@ -114,7 +114,7 @@ mod tests {
 
     fn renewable(config: &Config, audited: &Audited) -> Renewable {
         let state = api::State::new(api::Parts {
-            keys: Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new()))),
+            keys: Arc::new(Keys::new(Peppers::new(Pepper::new(&[1; 32]), Vec::new()))),
             admin: None,
             instance: "test-1".into(),
             reader: Shop::open().reader,

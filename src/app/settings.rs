@@ -34,6 +34,9 @@ pub fn budget(config: &Config, partitions: u32) -> store::Budget {
     }
 }
 
+/// How long a compaction after a rotation of keys may take, which rewrites one file; and a query may outlast its request.
+const COMPACTION: Millis = 120_000;
+
 /// What each worker is set to; batches of all workers together keep inside their part of the memory.
 pub fn worker(config: &Config) -> stream::Options {
     let engine = &config.engine;
@@ -53,6 +56,7 @@ pub fn worker(config: &Config) -> stream::Options {
             LogKind::Kafka => millis(config.kafka.transaction_timeout),
             LogKind::Embedded => Millis::MAX, // a transaction is one write
         },
+        read_for: millis(config.limits.request_timeout) + COMPACTION,
     }
 }
 
@@ -220,6 +224,12 @@ pub fn tls_files(config: &Config) -> Option<api::tls::Files> {
     let tls = &config.tls;
     let (certificate, key) = tls.certificate_file.clone().zip(tls.key_file.clone())?;
     Some(api::tls::Files { certificate, key, client_ca: tls.client_ca_file.clone() })
+}
+
+/// The sidecar's certificates, read.
+pub fn tls(config: &Config) -> Result<Option<api::tls::Tls>, Error> {
+    let read = tls_files(config).map(|files| api::tls::Tls::load(&files)).transpose();
+    read.map_err(|error| Error::Configuration(error.to_string()))
 }
 
 /// Where and how the sidecar listens.

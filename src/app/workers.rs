@@ -102,6 +102,7 @@ mod tests {
                 offsets_keepalive: 1,
                 dead_letter_bytes: 1,
                 transaction_timeout: 1,
+                read_for: 1,
             };
             let shared = Arc::new(Shared::open(&Budget::default())?);
             let parts = Parts { shared, partitions: Arc::new(Partitions::new()), clock: clock() };

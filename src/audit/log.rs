@@ -19,7 +19,7 @@ pub(crate) mod memory {
     use std::time::Duration;
 
     use super::*;
-    use crate::audit::{Action, Audit, Caller, Draft, Memory, Observer, Outcome, Settings, Started, Writing};
+    use crate::audit::{Action, Audit, Caller, Draft, Memory, Outcome, Settings, Started, Writing};
 
     #[derive(Debug, Default)]
     pub(crate) struct MemoryAudit {
@@ -48,26 +48,17 @@ pub(crate) mod memory {
         writing: Mutex<Option<Writing>>,
     }
 
-    struct Deaf;
-
-    impl Observer for Deaf {
-        fn written(&self, _entries: usize) {}
-        fn refused(&self) {}
-        fn waiting(&self, _entries: usize) {}
-        fn away(&self, _why: &str) {}
-        fn back(&self) {}
-    }
-
     impl Audited {
         /// With room for 64 decisions, each waiting 200 ms for it, and for 256 of strangers; every read is written.
         pub(crate) fn start() -> Self {
             let patience = Duration::from_millis(200);
             let settings = Settings { queue: 64, strangers: 256, patience, read_sample: 1.0, clock: || 0 };
-            let audit = Audit::new(&settings, Arc::new(Deaf));
+            let audit = Audit::new(&settings, Arc::new(()));
             let (log, folder) = (Arc::new(MemoryAudit::default()), tempfile::tempdir().unwrap());
             let started = Started { instance: "test".into(), version: "0".into(), config: String::new() };
             let memory = Memory::of(folder.path());
-            let writing = Writing::start(&audit, Arc::clone(&log) as Arc<dyn AuditLog>, memory, started).unwrap();
+            let writing =
+                Writing::start(&audit, Arc::clone(&log) as Arc<dyn AuditLog>, memory, started, || ()).unwrap();
             writing.ready(Duration::from_secs(30), &audit).unwrap();
             Self { audit, log, _folder: folder, writing: Mutex::new(Some(writing)) }
         }

@@ -78,6 +78,15 @@ pub trait Observer: Send + Sync {
     fn back(&self);
 }
 
+/// Nobody hears.
+impl Observer for () {
+    fn written(&self, _entries: usize) {}
+    fn refused(&self) {}
+    fn waiting(&self, _entries: usize) {}
+    fn away(&self, _why: &str) {}
+    fn back(&self) {}
+}
+
 /// How the audit is set.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -204,8 +213,8 @@ impl Audit {
         self.decision(draft()).await
     }
 
-    /// Makes a change between two entries: that it may be made, durable before it is, and how it ended, with its object
-    /// where that is known only then. On a thread that may block.
+    /// Makes a change between two entries: that it may be made, durable before it is, and how it ended. On a thread that may
+    /// block.
     ///
     /// # Errors
     /// What `refused` makes of [`Unavailable`], and then nothing was changed; what `change` says.
@@ -214,26 +223,32 @@ impl Audit {
         draft: Draft,
         refused: impl FnOnce(Unavailable) -> E,
         change: impl FnOnce() -> Result<T, E>,
-        object: impl FnOnce(&T) -> Option<String>,
     ) -> Result<T, E> {
         let allowed = Draft { outcome: Outcome::Allowed, ..draft.clone() };
-        self.record_blocking(allowed).map_err(refused)?;
+        let begun = self.told(self.0.queue.begin());
+        let begun = begun.and_then(|under_way| self.record_blocking(allowed).map(|()| under_way));
+        let under_way = begun.map_err(refused)?;
         let done = change();
         let ended = match &done {
-            Ok(made) => {
-                Draft { outcome: Outcome::Done, object: object(made).unwrap_or_else(|| draft.object.clone()), ..draft }
-            }
+            Ok(_) => Draft { outcome: Outcome::Done, ..draft },
             Err(error) => Draft { outcome: Outcome::Failed, reason: error.to_string(), ..draft },
         };
         if let Err(error) = self.told(self.0.queue.put_ending(ended, (self.0.clock)())) {
             tracing::warn!(%error, "how a change ended is not in the audit log");
         }
+        drop(under_way);
         done
     }
 
     /// Why nothing can be written just now, if that is so.
     pub fn trouble(&self) -> Option<String> {
         self.0.queue.trouble()
+    }
+
+    /// Lets no further [change](Self::change) begin, and waits up to `wait` until each that is under way has its second
+    /// entry. Returns how many have not.
+    pub fn close(&self, wait: Duration) -> usize {
+        self.0.queue.close(wait)
     }
 
     /// Takes a last entry, and nothing after it; [`Writing::join`] waits until all is written.

@@ -38,6 +38,8 @@ pub(super) struct Queue {
     inner: Mutex<Inner>,
     /// Something was put in, or the process stops.
     news: Condvar,
+    /// A change has ended.
+    ended: Condvar,
     /// One permit for each decision that may still come in.
     room: Arc<Semaphore>,
     /// The same for what was decided of strangers, who can flood us: they take no room from anybody.
@@ -49,20 +51,53 @@ struct Inner {
     items: VecDeque<Item>,
     /// How many of them are changes.
     changes: usize,
+    /// How many changes are between their two entries.
+    under_way: usize,
+    /// No further change begins.
+    closed: bool,
     /// Why nothing can be written just now.
     away: Option<String>,
     stopping: bool,
+}
+
+/// A change between its two entries, until this is dropped.
+pub(super) struct UnderWay<'q>(&'q Queue);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner();
+        inner.under_way = inner.under_way.saturating_sub(1);
+        self.0.ended.notify_all();
+    }
 }
 
 impl Queue {
     /// With room for so many decisions, and so many of strangers.
     pub(super) fn new(capacity: usize, strangers: usize) -> Self {
         let [room, strangers] = [capacity, strangers].map(|room| Arc::new(Semaphore::new(room.clamp(1, 1 << 20))));
-        Self { inner: Mutex::default(), news: Condvar::new(), room, strangers }
+        Self { inner: Mutex::default(), news: Condvar::new(), ended: Condvar::new(), room, strangers }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A change begins, if changes still do.
+    pub(super) fn begin(&self) -> Result<UnderWay<'_>, Unavailable> {
+        let mut inner = self.inner();
+        if inner.closed {
+            return Err(Unavailable::stopping());
+        }
+        inner.under_way += 1;
+        Ok(UnderWay(self))
+    }
+
+    /// Lets no further change begin, and waits up to `wait` for those under way. How many have not ended.
+    pub(super) fn close(&self, wait: Duration) -> usize {
+        let mut inner = self.inner();
+        inner.closed = true;
+        let waited = self.ended.wait_timeout_while(inner, wait, |inner| inner.under_way > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.under_way
     }
 
     /// Puts a decision in, waiting for room.
@@ -132,8 +167,9 @@ impl Queue {
         self.inner().items.is_empty()
     }
 
-    /// Nothing can be written for now: who waits for a change is told so, and the change has no entry. Decisions wait.
-    pub(super) fn away(&self, why: &str) {
+    /// Nothing can be written for now: who waits for a change is told so, and the change has no entry. All else waits: so
+    /// many entries.
+    pub(super) fn away(&self, why: &str) -> usize {
         let mut inner = self.inner();
         inner.away = Some(why.to_owned());
         inner.changes = 0;
@@ -143,6 +179,7 @@ impl Queue {
                 _ => inner.items.push_back(item),
             }
         }
+        inner.items.len()
     }
 
     /// It can be written again.

@@ -36,11 +36,18 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// Starts it: it finishes what the life before began, then tells of the start, then writes what comes.
+    /// Starts it: it finishes what the life before began, then tells of the start, then writes what comes. It calls `ended`
+    /// when it comes to its end; where it panics, `ended` is dropped uncalled.
     ///
     /// # Errors
     /// [`Error::Refused`] where the data folder's memory cannot be used, or no thread is to be had.
-    pub fn start(audit: &Audit, log: Arc<dyn AuditLog>, memory: Memory, started: Started) -> Result<Self, Error> {
+    pub fn start(
+        audit: &Audit,
+        log: Arc<dyn AuditLog>,
+        memory: Memory,
+        started: Started,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, Error> {
         let remembered = memory.read()?;
         let (told, ready) = sync_channel(1);
         let inner = &audit.0;
@@ -53,7 +60,10 @@ impl Writing {
             told: Some(told),
         };
         let (clock, pending) = (inner.clock, remembered.pending);
-        let run = move || writer.run(&pending, &started, clock);
+        let run = move || {
+            writer.run(&pending, &started, clock);
+            ended();
+        };
         let thread = std::thread::Builder::new().name("audit".into()).spawn(run);
         let thread = thread.map_err(|error| Error::Refused(format!("no thread to be had for the audit: {error}")))?;
         Ok(Self { thread, ready })
@@ -90,19 +100,29 @@ struct Writer {
     told: Option<SyncSender<Result<(), Error>>>,
 }
 
-/// However the thread ends, nothing waits for it any longer.
-struct Ended(Arc<Queue>);
+/// However the thread ends, nothing waits for it any longer; and where it panics, that is told.
+struct Ended {
+    queue: Arc<Queue>,
+    observer: Arc<dyn Observer>,
+}
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.stop(None);
-        self.0.away("the process is stopping");
+        self.queue.stop(None);
+        if std::thread::panicking() {
+            let why = "its thread panicked";
+            let lost = self.queue.away(why);
+            self.observer.away(why);
+            tracing::error!(lost, "the audit's thread panicked: what was queued is in no log");
+        } else {
+            self.queue.away("the process is stopping");
+        }
     }
 }
 
 impl Writer {
     fn run(mut self, pending: &[Record], started: &Started, clock: fn() -> i64) {
-        let _ended = Ended(Arc::clone(&self.queue));
+        let _ended = Ended { queue: Arc::clone(&self.queue), observer: Arc::clone(&self.observer) };
         if let Err(error) = self.write_all(pending, started, clock) {
             tracing::error!(%error, "entries of the audit are left to the next start");
             self.tell(Err(error));

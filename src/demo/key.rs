@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_key_is_kept_until_it_opens_nothing_any_longer() {
         let folder = tempfile::tempdir().unwrap();
-        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
+        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new(&[1; 32]), Vec::new())));
         let admin = Admin::new(keys, Arc::new(MemoryControl::default()));
         let audited = Audited::start();
         let audit = &audited.audit;

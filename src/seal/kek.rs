@@ -51,7 +51,8 @@ impl Kek {
     pub fn new(bytes: &[u8; LENGTH]) -> Self {
         let mac = Mac::new(bytes);
         let [a, b, c, d, ..] = mac.hash(b"tributary seal id", &[]);
-        Self { id: KeyId([a, b, c, d]), wrapping: SecretBox::new(Box::new(mac.hash(b"tributary seal wrap", &[]))) }
+        let wrapping = Zeroizing::new(mac.hash(b"tributary seal wrap", &[]));
+        Self { id: KeyId([a, b, c, d]), wrapping: SecretBox::init_with_mut(|key: &mut [u8; LENGTH]| *key = *wrapping) }
     }
 
     /// Reads 64 hexadecimal digits.

@@ -5,6 +5,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use proptest::prelude::*;
+use secrecy::zeroize::ZeroizeOnDrop;
+use sha2::Sha256;
 
 use super::envelope::{DataKey, SECRET, Sealed};
 use super::*;
@@ -198,4 +200,12 @@ fn a_temporary_file_that_was_changed_is_an_error() {
     file.seek(SeekFrom::Start(20)).unwrap();
     file.write_all(b"x").unwrap();
     assert!(writer.into_reader().unwrap().read_to_end(&mut Vec::new()).is_err());
+}
+
+/// It does not even compile where the crates' feature is off.
+#[test]
+fn keys_do_not_stay_in_memory_that_is_given_back() {
+    fn is_wiped<T: ZeroizeOnDrop>() {}
+    is_wiped::<XChaCha20Poly1305>();
+    is_wiped::<Sha256>(); // which is what `Hmac` keeps its key in
 }

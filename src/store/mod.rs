@@ -33,7 +33,7 @@ pub use batch::Batch;
 pub use error::Error;
 pub use keys::{ConversionKey, Hasher, UserKey};
 pub use partition::{Partition, Sizes};
-pub use partitions::Partitions;
+pub use partitions::{Holder, Partitions};
 pub use rollups::{BUCKET_MS, Cell, Dimension, Sum};
 pub use shared::{Budget, Shared, Usage};
 pub use view::{Place, Stored, View};

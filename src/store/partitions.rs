@@ -1,7 +1,7 @@
 //! Which partitions this process has open: their owners publish and withdraw them, queries borrow them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::{Error, Partition};
@@ -9,12 +9,28 @@ use super::{Error, Partition};
 /// How often a withdrawal looks whether the last query has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Who has a partition open in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// Its owner.
+    Owner,
+    /// So many readers, whose owner has given it up; after the last one it is being closed.
+    Readers(usize),
+}
+
 /// The open partitions of a process, by partition number.
 #[derive(Default)]
 pub struct Partitions {
-    open: Mutex<BTreeMap<u32, Arc<Partition>>>,
+    inner: Mutex<Inner>,
     /// Never signalled: a wait that gives the lock away.
     pause: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    open: BTreeMap<u32, Arc<Partition>>,
+    /// Those that were given up and not yet seen to be closed.
+    left: BTreeMap<u32, Weak<Partition>>,
 }
 
 impl Partitions {
@@ -25,7 +41,9 @@ impl Partitions {
 
     /// Lets queries see a partition. One of the same number that was there is no longer seen.
     pub fn publish(&self, number: u32, partition: Arc<Partition>) {
-        self.open().insert(number, partition);
+        let mut inner = self.inner();
+        inner.left.remove(&number);
+        inner.open.insert(number, partition);
     }
 
     /// Hides a partition from queries, gives the owner's handle up and waits until every query has dropped its own: the
@@ -35,16 +53,18 @@ impl Partitions {
     ///
     /// [`Error::InUse`] where queries still hold it after `wait`. It is hidden all the same, and closes when they end.
     pub fn withdraw(&self, number: u32, mut held: Arc<Partition>, wait: Duration) -> Result<(), Error> {
-        let mut open = self.open();
-        if open.get(&number).is_some_and(|published| Arc::ptr_eq(published, &held)) {
-            open.remove(&number);
+        let mut inner = self.inner();
+        if inner.open.get(&number).is_some_and(|published| Arc::ptr_eq(published, &held)) {
+            inner.open.remove(&number);
+            inner.left.insert(number, Arc::downgrade(&held));
         }
         let mut waited = Duration::ZERO;
         loop {
             held = match Arc::try_unwrap(held) {
                 Ok(partition) => {
-                    drop(open); // closing may flush: nobody else needs to wait for that
+                    drop(inner); // closing may flush: nobody else needs to wait for that
                     drop(partition);
+                    self.inner().left.remove(&number);
                     return Ok(());
                 }
                 Err(held) => held,
@@ -54,23 +74,32 @@ impl Partitions {
                 let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
                 return Err(Error::InUse { partition: number, readers, waited_ms });
             }
-            open = self.pause.wait_timeout(open, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            inner = self.pause.wait_timeout(inner, LOOK).unwrap_or_else(PoisonError::into_inner).0;
             waited += LOOK;
         }
     }
 
     /// A partition, if this process has it open. Drop it soon: its owner waits for it when the partition moves.
     pub fn get(&self, number: u32) -> Option<Arc<Partition>> {
-        self.open().get(&number).cloned()
+        self.inner().open.get(&number).cloned()
+    }
+
+    /// Who has a partition open here, so that its folder cannot be opened; none where it was closed, or never open.
+    pub fn holder(&self, number: u32) -> Option<Holder> {
+        let inner = self.inner();
+        if inner.open.contains_key(&number) {
+            return Some(Holder::Owner);
+        }
+        inner.left.get(&number).map(|left| Holder::Readers(left.strong_count()))
     }
 
     /// Every open partition, by number.
     pub fn all(&self) -> Vec<(u32, Arc<Partition>)> {
-        self.open().iter().map(|(number, partition)| (*number, Arc::clone(partition))).collect()
+        self.inner().open.iter().map(|(number, partition)| (*number, Arc::clone(partition))).collect()
     }
 
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Partition>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner) // a map is whole after every one of its calls
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner) // a map is whole after every one of its calls
     }
 }
 
@@ -101,8 +130,9 @@ mod tests {
             let mut batch = Batch::new();
             batch.set_meta(&[life]);
             owned.write(&mut batch).unwrap();
+            assert_eq!(partitions.holder(3), Some(Holder::Owner));
             partitions.withdraw(3, owned, Duration::from_secs(10)).unwrap();
-            assert!(partitions.get(3).is_none());
+            assert!(partitions.get(3).is_none() && partitions.holder(3).is_none());
             assert_eq!(reader.join().unwrap(), Some(vec![life]));
         }
     }
@@ -118,8 +148,11 @@ mod tests {
         assert_eq!(error, Error::InUse { partition: 3, readers: 1, waited_ms: 10 });
         assert!(!error.is_fatal());
         assert!(partitions.get(3).is_none(), "hidden all the same");
+        assert_eq!(partitions.holder(3), Some(Holder::Readers(1)));
         drop(query);
-        open(&shared);
+        assert_eq!(partitions.holder(3), Some(Holder::Readers(0)), "nobody has seen it closed");
+        partitions.publish(3, open(&shared));
+        assert_eq!(partitions.holder(3), Some(Holder::Owner));
     }
 
     #[test]

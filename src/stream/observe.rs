@@ -15,6 +15,13 @@ pub enum Moment<'a> {
         /// The partition.
         partition: u32,
     },
+    /// A partition that was gained waits: queries or a compaction still read the state that was given up here.
+    StillRead {
+        /// The partition.
+        partition: u32,
+        /// How many they are.
+        readers: usize,
+    },
     /// The group took it away.
     Lost {
         /// The partition.

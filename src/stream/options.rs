@@ -24,6 +24,8 @@ pub struct Options {
     pub dead_letter_bytes: usize,
     /// How long a transaction may stay open before the log drops it, in milliseconds.
     pub transaction_timeout: Millis,
+    /// How long a partition that was given up may be read on when it is gained again, in milliseconds.
+    pub read_for: Millis,
 }
 
 /// The time of day in milliseconds, for pacing and keeping alive; no result depends on it.

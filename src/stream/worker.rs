@@ -13,10 +13,10 @@ use super::panics::Panics;
 use super::partition::{Owned, Phase};
 use super::prepare::Engine;
 use crate::core::Millis;
-use crate::store;
+use crate::store::{self, Holder};
 use crate::topics::{self, Assignment, LogIdentity, TopicLog};
 
-/// How long queries may hold a partition that is given up.
+/// How long a worker that ends waits for queries that still read what it gives up.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long one turn may wait for the log to have something.
@@ -46,6 +46,14 @@ pub enum Error {
     Log(#[from] topics::Error),
 }
 
+/// A partition that was gained.
+#[derive(Debug)]
+struct Waiting {
+    number: u32,
+    /// Since when it is known to be read here still, by whom it was given up.
+    since: Option<Millis>,
+}
+
 /// One worker.
 pub struct Worker<L, O> {
     pub(super) log: L,
@@ -56,7 +64,7 @@ pub struct Worker<L, O> {
     identity: Option<LogIdentity>,
     pub(super) owned: Vec<Owned>,
     /// Partitions that were gained but whose state could not be opened yet.
-    waiting: Vec<u32>,
+    waiting: Vec<Waiting>,
     /// When the last transaction began.
     pub(super) began_at: Millis,
     /// Whether the last batch was full, so that the next one need not wait.
@@ -127,7 +135,7 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
     pub fn close(&mut self) -> Result<(), Error> {
         for owned in std::mem::take(&mut self.owned) {
             owned.store().flush()?;
-            self.give_up(owned)?;
+            self.give_up(owned, DRAIN)?;
         }
         Ok(())
     }
@@ -192,24 +200,25 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
         self.observer.notice(Moment::Gained { partition: number });
         match self.owned.iter_mut().find(|owned| owned.number == number) {
             Some(owned) => owned.retake(),
-            None if self.waiting.contains(&number) => {}
-            None => self.waiting.push(number),
+            None if self.waiting.iter().any(|waiting| waiting.number == number) => {}
+            None => self.waiting.push(Waiting { number, since: None }),
         }
     }
 
     fn lose(&mut self, number: u32) -> Result<(), Error> {
         self.observer.notice(Moment::Lost { partition: number });
-        self.waiting.retain(|waiting| *waiting != number);
+        self.waiting.retain(|waiting| waiting.number != number);
         if let Some(at) = self.owned.iter().position(|owned| owned.number == number) {
             let owned = self.owned.swap_remove(at);
-            self.give_up(owned)?;
+            // The other partitions do not wait for who still reads it; whoever gains it does.
+            self.give_up(owned, Duration::ZERO)?;
         }
         Ok(())
     }
 
-    fn give_up(&self, owned: Owned) -> Result<(), Error> {
+    fn give_up(&self, owned: Owned, wait: Duration) -> Result<(), Error> {
         let number = owned.number;
-        match self.parts.partitions.withdraw(number, owned.into_store(), DRAIN) {
+        match self.parts.partitions.withdraw(number, owned.into_store(), wait) {
             Ok(()) | Err(store::Error::InUse { .. }) => Ok(()), // it closes when the last query ends
             Err(error) => Err(error.into()),
         }
@@ -223,20 +232,45 @@ impl<L: TopicLog, O: Observer> Worker<L, O> {
             Some(identity) => identity.clone(),
             None => self.identity.insert(self.log.identity()?).clone(),
         };
-        for number in std::mem::take(&mut self.waiting) {
-            let dir = self.options.dir.join(format!("p-{number:05}"));
-            match Owned::open(&self.parts.shared, &dir, number, identity.clone(), &self.engine) {
-                Ok(owned) => {
-                    self.parts.partitions.publish(number, Arc::clone(owned.store()));
+        for waiting in std::mem::take(&mut self.waiting) {
+            match self.open(waiting.number, &identity)? {
+                Some(owned) => {
+                    self.parts.partitions.publish(owned.number, Arc::clone(owned.store()));
                     self.owned.push(owned);
                 }
-                // Another worker of this process is about to close it.
-                Err(Error::Store(store::Error::Locked { .. })) if self.parts.partitions.get(number).is_some() => {
-                    self.waiting.push(number);
-                }
-                Err(error) => return Err(error),
+                None => self.wait_for_holder(waiting)?,
             }
         }
+        Ok(())
+    }
+
+    /// Opens a state, unless it is still open in this process.
+    fn open(&self, number: u32, log: &LogIdentity) -> Result<Option<Owned>, Error> {
+        let holder = self.parts.partitions.holder(number);
+        if matches!(holder, Some(Holder::Owner | Holder::Readers(1..))) {
+            return Ok(None); // not even tried: RocksDB begins a new log file before it looks
+        }
+        let dir = self.options.dir.join(format!("p-{number:05}"));
+        match Owned::open(&self.parts.shared, &dir, number, log.clone(), &self.engine) {
+            Err(Error::Store(store::Error::Locked { .. })) if holder.is_some() => Ok(None), // it is just being closed
+            opened => opened.map(Some),
+        }
+    }
+
+    /// Another worker of this process is about to give it up, in its next turn; or queries and compactions still read what
+    /// was given up, and have a time to end in.
+    fn wait_for_holder(&mut self, mut waiting: Waiting) -> Result<(), Error> {
+        if let Some(Holder::Readers(readers)) = self.parts.partitions.holder(waiting.number) {
+            let (partition, now) = (waiting.number, (self.parts.clock)());
+            if waiting.since.is_none() {
+                self.observer.notice(Moment::StillRead { partition, readers });
+            }
+            let waited = now - *waiting.since.get_or_insert(now);
+            if waited > self.options.read_for {
+                return Err(store::Error::InUse { partition, readers, waited_ms: waited.unsigned_abs() }.into());
+            }
+        }
+        self.waiting.push(waiting);
         Ok(())
     }
 

@@ -26,6 +26,23 @@ impl PartitionGained {
     }
 }
 
+/// A partition was gained again while queries or a compaction still read the state that was given up.
+#[derive(Clone, Copy, Debug)]
+pub struct StateStillRead {
+    /// The partition.
+    pub partition: u32,
+    /// How many they are.
+    pub readers: usize,
+}
+
+impl StateStillRead {
+    /// Log line. The partition counts as restoring until it is open.
+    pub fn emit(self) {
+        let Self { partition, readers } = self;
+        warn!(partition, readers, "the partition waits: what was given up of it is still read here");
+    }
+}
+
 /// The group took a partition from this worker, or the worker gave it up.
 #[derive(Clone, Copy, Debug)]
 pub struct PartitionLost {

@@ -67,7 +67,14 @@ impl Instance {
         self.started.elapsed()
     }
 
-    /// Waits until every partition is live here. Being ready is not enough while its workers still share them out.
+    /// What `/readyz` answers just now.
+    #[allow(dead_code, reason = "who shares this module waits until it is ready")]
+    pub fn readiness(&mut self) -> String {
+        self.still_alive();
+        get(self.port, "/readyz").unwrap_or_default()
+    }
+
+    /// Waits until every partition is live here.
     pub fn holds_all(&mut self, limit: Duration) -> Duration {
         let all = format!("tributary_partitions{{state=\"live\"}} {PARTITIONS}\n");
         until(&format!("{}: all partitions live", self.name), limit, || {

@@ -16,6 +16,7 @@ mod feed;
 mod instance;
 mod kill;
 mod log;
+mod ready;
 mod restart;
 mod rules;
 mod servers;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tributary::app::audit::{KafkaAudit, verify};
 use tributary::audit::verify::{Finding, Summary};
-use tributary::audit::{Action, Audit, Caller, Draft, Memory, Observer, Outcome, Settings, Started, Writing};
+use tributary::audit::{Action, Audit, Caller, Draft, Memory, Outcome, Settings, Started, Writing};
 use tributary::config::Config;
 use tributary::topics::kafka;
 use tributary::topics::kafka::control::Appender;
@@ -14,23 +14,13 @@ use tributary::topics::kafka::control::Appender;
 use crate::broker::Broker;
 use crate::worker::{eventually, settings};
 
-struct Deaf;
-
-impl Observer for Deaf {
-    fn written(&self, _entries: usize) {}
-    fn refused(&self) {}
-    fn waiting(&self, _entries: usize) {}
-    fn away(&self, _why: &str) {}
-    fn back(&self) {}
-}
-
 fn live(settings: &kafka::Settings, folder: &Path) -> (Audit, Writing) {
     let patience = Duration::from_secs(10);
     let audit =
-        Audit::new(&Settings { queue: 4_096, strangers: 1, patience, read_sample: 1.0, clock: || 0 }, Arc::new(Deaf));
+        Audit::new(&Settings { queue: 4_096, strangers: 1, patience, read_sample: 1.0, clock: || 0 }, Arc::new(()));
     let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
     let log = Arc::new(KafkaAudit::open(settings).unwrap());
-    let writing = Writing::start(&audit, log, Memory::of(folder), started).unwrap();
+    let writing = Writing::start(&audit, log, Memory::of(folder), started, || ()).unwrap();
     writing.ready(Duration::from_secs(30), &audit).unwrap();
     (audit, writing)
 }

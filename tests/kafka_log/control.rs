@@ -49,6 +49,30 @@ fn the_control_topic_is_read_whole_and_then_followed() {
 }
 
 #[test]
+fn whether_all_was_read_is_asked_of_the_brokers_whose_silence_is_no_answer() {
+    const WAIT: Duration = Duration::from_secs(2);
+    let broker = Broker::start("control-ends");
+    let settings = settings(broker.address(), "control-ends", 1);
+    let topic = settings.topics.control.clone();
+    let appender = Appender::open(&settings).unwrap();
+    let mut follower = Follower::open(&settings, &topic, &mut |_| {}).unwrap();
+    let empty = follower.ends(WAIT).unwrap();
+    assert!(follower.has_reached(&empty), "nothing is all there is");
+    appender.append(&topic, b"key/1", Some(b"a")).unwrap();
+    let one = follower.ends(WAIT).unwrap();
+    assert!(!follower.has_reached(&one));
+    eventually("it is read", Duration::from_secs(20), || {
+        follower.poll(Duration::from_millis(100), &mut |_| {}).unwrap();
+        follower.has_reached(&one).then_some(())
+    });
+    broker.act("pause");
+    let (began, error) = (std::time::Instant::now(), follower.ends(WAIT).unwrap_err());
+    broker.act("resume");
+    assert!(matches!(error, Error::Unreachable(_)) && began.elapsed() < 3 * WAIT, "{error}");
+    eventually("it is answered again", Duration::from_secs(30), || follower.ends(WAIT).ok());
+}
+
+#[test]
 fn a_topic_that_is_not_there_is_named() {
     let broker = Broker::shared();
     let settings = bare_settings(broker.address(), "no-such");

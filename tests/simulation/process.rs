@@ -143,6 +143,7 @@ impl Process {
             offsets_keepalive: plan.offsets_keepalive,
             dead_letter_bytes: plan.dead_letter_bytes,
             transaction_timeout: i64::MAX,
+            read_for: 60_000,
         }
     }
 

@@ -2,13 +2,18 @@
 
 use std::path::Path;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use tower::ServiceExt;
 
 use super::{Answer, Bench, answer, request};
 use crate::access::{NewKey, Role, Rotation, Scope, now_ms};
 use crate::api::Code;
+use crate::api::auth::{self, Allowed};
 use crate::api::table::TABLE;
 use crate::query::samples::touchpoint;
 
@@ -265,4 +270,16 @@ async fn a_key_stops_opening_when_it_is_revoked() {
     assert_eq!(answer(bench.router(), ask()).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     bench.admin.revoke(&made.id).unwrap();
     assert_eq!(answer(bench.router(), ask()).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_route_that_the_table_does_not_have_is_open_to_nobody() {
+    let bench = Bench::open();
+    let identify = from_fn_with_state((bench.state.clone(), 0), auth::identify);
+    let unlisted = get(async |_: Allowed| "open");
+    let router = Router::new().route("/v1/unlisted", unlisted).route_layer(identify).with_state(bench.state.clone());
+    for role in Role::ALL {
+        let asked = request("GET", "/v1/unlisted", Some(&bench.key(role))).body(Body::empty()).unwrap();
+        assert_eq!(router.clone().oneshot(asked).await.unwrap().status(), StatusCode::FORBIDDEN, "{role}");
+    }
 }

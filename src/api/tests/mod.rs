@@ -118,7 +118,7 @@ impl Bench {
         trusted_proxies: usize,
     ) -> Self {
         let shop = Shop::open();
-        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new([1; 32]), Vec::new())));
+        let keys = Arc::new(Keys::new(Peppers::new(Pepper::new(&[1; 32]), Vec::new())));
         let admin = Admin::new(Arc::clone(&keys), control);
         let health = Arc::new(Health::default());
         let worker = health.worker("worker-0");

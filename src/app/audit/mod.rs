@@ -8,7 +8,8 @@ use std::sync::Arc;
 pub use source::EmbeddedEntries;
 
 use super::clock;
-use crate::audit::{AuditLog, Error, Observer, Record};
+use super::guard::Guard;
+use crate::audit::{Audit, AuditLog, Error, Memory, Observer, Record, Started, Writing};
 use crate::telemetry::{Health, Metrics, events};
 use crate::topics;
 use crate::topics::embedded::{self, Broker, NewRecord, Topic};
@@ -64,6 +65,20 @@ impl AuditLog for KafkaAudit {
     }
 }
 
+/// Begins to write, on a thread that holds `guard`: one that panics ends the process.
+///
+/// # Errors
+/// As [`Writing::start`].
+pub fn write(
+    audit: &Audit,
+    log: Arc<dyn AuditLog>,
+    memory: Memory,
+    started: Started,
+    mut guard: Guard,
+) -> Result<Writing, Error> {
+    Writing::start(audit, log, memory, started, move || guard.tell(None))
+}
+
 /// What becomes of entries -> logs, metrics, health.
 pub struct Watch {
     /// The figures.
@@ -92,5 +107,52 @@ impl Observer for Watch {
 
     fn back(&self) {
         self.health.audit(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::app::Event;
+    use crate::audit::{Action, Caller, Draft, Outcome, Settings};
+
+    /// A log that panics at its second append: the first tells of the start.
+    #[derive(Default)]
+    struct Panics(std::sync::atomic::AtomicBool);
+
+    impl AuditLog for Panics {
+        fn append(&self, _records: &[Record]) -> Result<(), Error> {
+            assert!(!self.0.swap(true, std::sync::atomic::Ordering::Relaxed), "as the test wants it");
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_of_its_thread_is_told_ends_the_process_and_refuses_changes() {
+        let (folder, (events, heard)) = (tempfile::tempdir().unwrap(), channel());
+        let (health, stop) = (Arc::new(Health::default()), CancellationToken::new());
+        health.running();
+        let watch = Watch { metrics: Arc::new(Metrics::new().unwrap()), health: Arc::clone(&health) };
+        let patience = Duration::from_secs(10);
+        let audit =
+            Audit::new(&Settings { queue: 8, strangers: 1, patience, read_sample: 1.0, clock: || 0 }, Arc::new(watch));
+        let guard = Guard::new("audit".into(), events, stop.clone());
+        let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
+        let writing = write(&audit, Arc::new(Panics::default()), Memory::of(folder.path()), started, guard).unwrap();
+        writing.ready(Duration::from_secs(10), &audit).unwrap();
+        assert!(health.not_ready().is_empty() && heard.try_recv().is_err());
+        let change = || audit.record_blocking(Draft::new(Caller::system(), Action::KeyCreate, "", Outcome::Allowed));
+        assert!(change().is_err(), "whoever waits is told");
+        let Event::Ended { name, error: Some(error) } = heard.recv().unwrap() else { panic!("a clean end") };
+        assert_eq!((name.as_str(), error.to_string().contains("panicked")), ("audit", true), "{error}");
+        writing.join();
+        assert!(stop.is_cancelled() && change().is_err());
+        let reasons = health.not_ready();
+        assert_eq!(reasons.iter().map(|reason| reason.code).collect::<Vec<_>>(), ["audit_unavailable"]);
     }
 }

@@ -2,5 +2,6 @@
 
 mod meddling;
 mod retention;
+mod stopping;
 mod story;
 mod writing;

@@ -64,7 +64,7 @@ fn live_with(folder: &Path, log: Arc<dyn AuditLog>, patience: Duration) -> Life 
     let settings = Settings { queue: CAPACITY, strangers: CAPACITY, patience, read_sample: 1.0, clock };
     let audit = Audit::new(&settings, Arc::clone(&counts) as Arc<dyn Observer>);
     let started = Started { instance: "i0".into(), version: "1".into(), config: "c".into() };
-    let writing = Writing::start(&audit, log, Memory::of(folder), started).unwrap();
+    let writing = Writing::start(&audit, log, Memory::of(folder), started, || ()).unwrap();
     Life { audit, writing, counts }
 }
 
@@ -189,14 +189,9 @@ fn a_change_stands_between_two_entries_and_is_not_made_without_the_first() {
     let draft = || Draft::new(Caller::local(7), Action::KeyCreate, "viewer", Outcome::Allowed);
     let refused = |error: Unavailable| error.to_string();
     let seen = Arc::clone(&log);
-    let made = life.audit.change(
-        draft(),
-        refused,
-        || Ok(seen.records.lock().unwrap().len()),
-        |entries| Some(format!("made after {entries}")),
-    );
+    let made = life.audit.change(draft(), refused, || Ok(seen.records.lock().unwrap().len()));
     assert_eq!(made, Ok(2), "the start, and that the change may be made");
-    let failed: Result<(), String> = life.audit.change(draft(), refused, || Err("no".into()), |()| None);
+    let failed: Result<(), String> = life.audit.change(draft(), refused, || Err("no".into()));
     assert_eq!(failed, Err("no".into()));
     *log.away.lock().unwrap() = away();
     let mut touched = 0;
@@ -205,7 +200,7 @@ fn a_change_stands_between_two_entries_and_is_not_made_without_the_first() {
             touched += 1;
             Ok(())
         };
-        let outcome = life.audit.change(draft(), refused, touch, |()| None);
+        let outcome = life.audit.change(draft(), refused, touch);
         assert!(outcome.unwrap_err().contains("no broker"));
     }
     assert_eq!(touched, 0);
@@ -219,7 +214,7 @@ fn a_change_stands_between_two_entries_and_is_not_made_without_the_first() {
     let expected = [
         "start done process ",
         "key.create allowed viewer ",
-        "key.create done made after 2 ",
+        "key.create done viewer ",
         "key.create allowed viewer ",
         "key.create failed viewer no",
         "key.create allowed viewer ", // its batch had been begun: refused, and neither done nor failed
@@ -318,4 +313,31 @@ async fn reads_are_sampled() {
     }
     assert!(written[0] == 0 && (130..270).contains(&written[1]) && written[2] == 2_000, "{written:?}");
     life.stop();
+}
+
+/// A log that panics from the second append on: the first tells of the start.
+struct Panics(Arc<MemoryAudit>);
+
+impl AuditLog for Panics {
+    fn append(&self, records: &[Record]) -> Result<(), Error> {
+        assert!(self.0.records.lock().unwrap().is_empty(), "as the test wants it");
+        self.0.append(records)
+    }
+}
+
+#[tokio::test]
+async fn after_a_panic_nobody_waits_and_the_next_life_goes_on() {
+    let (folder, log) = (tempfile::tempdir().unwrap(), Arc::new(MemoryAudit::default()));
+    let life = live(folder.path(), Arc::new(Panics(Arc::clone(&log)))).ready();
+    life.audit.decision(draft(1)).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    while life.audit.trouble().is_none() && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(life.audit.record(draft(2)).await.is_err() && life.audit.decision(draft(3)).await.is_err());
+    assert_eq!(life.counts.away.load(Ordering::Relaxed), 1);
+    life.writing.join();
+    live(folder.path(), Arc::clone(&log) as Arc<dyn AuditLog>).ready().stop();
+    assert_eq!(counted(&log), [1], "what was begun is finished");
+    story_is_whole(folder.path(), &log);
 }

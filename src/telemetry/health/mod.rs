@@ -4,12 +4,14 @@
 //! whether queries are answered from whole state, by every worker. *Started* is latched when a probe first finds that
 //! every worker has its share, and all of it live.
 
+mod keys;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use keys::KeysHealth;
 pub use worker::WorkerHealth;
 
 use crate::core::Millis;
@@ -72,6 +74,7 @@ pub struct Health {
     born: Instant,
     started_at: Millis,
     stuck_after: Duration,
+    spare_after: Duration,
     started: AtomicBool,
     stopping: AtomicBool,
     inner: Mutex<Inner>,
@@ -85,6 +88,7 @@ struct Inner {
     fatal: Option<String>,
     /// Why the audit log cannot be written.
     audit: Option<String>,
+    keys: KeysHealth,
 }
 
 impl Default for Health {
@@ -101,9 +105,16 @@ impl Health {
             born: Instant::now(),
             started_at: now_ms(),
             stuck_after,
+            spare_after: worker::SPARE,
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            inner: Mutex::new(Inner { workers: Vec::new(), starting, fatal: None, audit: None }),
+            inner: Mutex::new(Inner {
+                workers: Vec::new(),
+                starting,
+                fatal: None,
+                audit: None,
+                keys: KeysHealth::new(keys::PATIENCE),
+            }),
         }
     }
 
@@ -113,7 +124,7 @@ impl Health {
 
     /// Registers a worker; it must tick from now on, until the process ends.
     pub fn worker(&self, name: impl Into<String>) -> Arc<WorkerHealth> {
-        let worker = Arc::new(WorkerHealth::new(name.into(), self.born));
+        let worker = Arc::new(WorkerHealth::new(name.into(), self.born, self.spare_after));
         self.inner().workers.push(Arc::clone(&worker));
         worker
     }
@@ -136,6 +147,21 @@ impl Health {
     /// The audit log cannot be written because of this, or it can again.
     pub fn audit(&self, trouble: Option<&str>) {
         self.inner().audit = trouble.map(str::to_owned);
+    }
+
+    /// The API keys are known as they stand: the control topic was read to its end just now.
+    pub fn keys_known(&self) {
+        self.inner().keys.known();
+    }
+
+    /// It cannot be read, because of this.
+    pub fn keys_unknown(&self, why: impl Into<String>) {
+        self.inner().keys.unknown(why.into());
+    }
+
+    /// When the API keys were last known as they stood, in milliseconds since 1970; none before they are loaded.
+    pub fn keys_known_at(&self) -> Option<Millis> {
+        self.inner().keys.known_at()
     }
 
     /// The process was told to stop: not ready from now on.
@@ -186,6 +212,7 @@ impl Health {
         let inner = self.inner();
         reasons.extend(inner.starting.iter().map(|what| Reason::new("starting", what)));
         reasons.extend(inner.audit.iter().map(|why| Reason::new("audit_unavailable", why)));
+        reasons.extend(inner.keys.not_ready());
         reasons.extend(inner.workers.iter().flat_map(|worker| worker.not_ready()));
         reasons
     }
@@ -220,9 +247,14 @@ mod tests {
         reasons.iter().map(|r| r.code).collect()
     }
 
+    /// A group that has shared all out by its first word.
+    fn sharing_at_once() -> Health {
+        Health { spare_after: Duration::ZERO, ..Health::default() }
+    }
+
     /// A process whose parts all run, with workers that have joined.
     fn running(workers: usize) -> (Health, Vec<Arc<WorkerHealth>>) {
-        let health = Health::default();
+        let health = sharing_at_once();
         let workers: Vec<_> = (0..workers).map(|n| health.worker(format!("worker-{n}"))).collect();
         workers.iter().for_each(|worker| worker.member(true));
         health.running();
@@ -249,7 +281,7 @@ mod tests {
 
     #[test]
     fn ready_needs_every_worker_told_its_share_and_every_partition_live() {
-        let health = Health::default();
+        let health = sharing_at_once();
         assert_eq!(codes(&health.not_ready()), ["starting"]);
         health.starting("no broker answers");
         assert_eq!(health.not_started()[0].detail, "no broker answers");
@@ -277,6 +309,27 @@ mod tests {
         assert!(health.not_started().is_empty(), "started is for ever");
         health.stopping();
         assert_eq!(codes(&health.not_ready()), ["stopping", "joining"]);
+    }
+
+    #[test]
+    fn a_first_share_without_partitions_counts_once_it_lasts() {
+        let health = Health { spare_after: Duration::from_millis(300), ..Health::default() };
+        let (first, second) = (health.worker("worker-0"), health.worker("worker-1"));
+        health.running();
+        first.partition(0, PartitionState::Live);
+        first.member(true);
+        second.member(true);
+        // The group's first word to the second: nothing yet, for the first has to give something up.
+        assert_eq!((codes(&health.not_ready()), codes(&health.not_started())), (vec!["joining"], vec!["joining"]));
+        second.partition(1, PartitionState::Live);
+        assert!(health.not_ready().is_empty());
+        second.forget_partition(1);
+        assert!(health.not_ready().is_empty(), "a later share may be empty at once");
+        second.member(false);
+        second.member(true);
+        assert_eq!(codes(&health.not_ready()), ["joining"], "as at first");
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(health.not_ready().is_empty(), "more workers than partitions");
     }
 
     #[test]

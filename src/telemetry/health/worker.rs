@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::{Held, PartitionState, Reason};
 
+/// A first share that is empty counts once it has been so for as long. Who joins a group that has all partitions is told so
+/// first, and gets its own when the others have given some up: a heartbeat of theirs later, which is a second at most.
+pub(super) const SPARE: Duration = Duration::from_secs(5);
+
 /// The health of one worker, written by it alone.
 #[derive(Debug)]
 pub struct WorkerHealth {
@@ -16,12 +20,16 @@ pub struct WorkerHealth {
     born: Instant,
     ticked_ms: AtomicU64,
     in_call: AtomicBool,
-    member: AtomicBool,
+    spare_after: Duration,
     knows: Mutex<Knows>,
 }
 
 #[derive(Debug, Default)]
 struct Knows {
+    /// Since when the group counts it in and has told it its share; none while it does not.
+    member: Option<Instant>,
+    /// Whether it has had a partition since it did not.
+    shares: bool,
     partitions: BTreeMap<u32, PartitionState>,
     /// Why the log does not answer.
     log: Option<String>,
@@ -30,17 +38,10 @@ struct Knows {
 }
 
 impl WorkerHealth {
-    pub(super) fn new(name: String, born: Instant) -> Self {
+    pub(super) fn new(name: String, born: Instant, spare_after: Duration) -> Self {
         let ticked_ms = AtomicU64::new(millis(born.elapsed()));
         // It begins by joining the group, which is a call: a broker that is down at the start restarts nobody either.
-        Self {
-            name,
-            born,
-            ticked_ms,
-            in_call: AtomicBool::new(true),
-            member: AtomicBool::new(false),
-            knows: Mutex::default(),
-        }
+        Self { name, born, ticked_ms, in_call: AtomicBool::new(true), spare_after, knows: Mutex::default() }
     }
 
     fn knows(&self) -> MutexGuard<'_, Knows> {
@@ -54,15 +55,22 @@ impl WorkerHealth {
         self.in_call.store(in_call, Ordering::Relaxed);
     }
 
-    /// Whether the group counts this worker in and has told it its share. A share without partitions counts too: there
+    /// Whether the group counts this worker in and has told it its share. One without partitions counts after a while: there
     /// may be more workers than partitions.
     pub fn member(&self, member: bool) {
-        self.member.store(member, Ordering::Release);
+        let mut knows = self.knows();
+        if member {
+            knows.member.get_or_insert_with(Instant::now);
+        } else {
+            (knows.member, knows.shares) = (None, false);
+        }
     }
 
     /// Says what a held partition does now.
     pub fn partition(&self, partition: u32, state: PartitionState) {
-        self.knows().partitions.insert(partition, state);
+        let mut knows = self.knows();
+        knows.partitions.insert(partition, state);
+        knows.shares = true;
     }
 
     /// The partition is held no longer.
@@ -109,7 +117,8 @@ impl WorkerHealth {
 
     /// Whether it has been told its share, and all of that is live.
     pub(super) fn settled(&self) -> bool {
-        self.member.load(Ordering::Acquire) && self.partitions().iter().all(|state| *state == PartitionState::Live)
+        let knows = self.knows();
+        self.has_share(&knows) && knows.partitions.values().all(|state| *state == PartitionState::Live)
     }
 
     pub(super) fn not_alive(&self, stuck_after: Duration) -> Option<Reason> {
@@ -125,11 +134,16 @@ impl WorkerHealth {
             partition: Some(*partition),
             ..self.reason("registry_unreachable", format!("partition {partition} waits for the schema registry: {why}"))
         }));
-        if !self.member.load(Ordering::Acquire) {
+        if !self.has_share(&knows) {
             reasons.push(self.reason("joining", "waits for the group to tell it its partitions"));
         }
         reasons.extend(knows.partitions.iter().filter_map(|(partition, state)| self.of_partition(*partition, *state)));
         reasons
+    }
+
+    /// Whether its share is more than the first word of a group that is still sharing out.
+    fn has_share(&self, knows: &Knows) -> bool {
+        knows.member.is_some_and(|since| knows.shares || since.elapsed() >= self.spare_after)
     }
 
     fn of_partition(&self, partition: u32, state: PartitionState) -> Option<Reason> {

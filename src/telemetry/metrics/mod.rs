@@ -13,7 +13,7 @@ mod stream;
 use std::time::Duration;
 
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Registry, TextEncoder};
+use prometheus::{IntGauge, Registry, TextEncoder};
 
 pub use audit::Audit;
 pub use dead_letters::{DeadLetters, REASONS};
@@ -64,6 +64,7 @@ pub struct Metrics {
     pub http: Http,
     /// The audit log.
     pub audit: Audit,
+    keys_known: IntGauge,
     pub(super) lines: Lines,
 }
 
@@ -80,6 +81,11 @@ impl Metrics {
             store: Store::new(&registry)?,
             http: Http::new(&registry)?,
             audit: Audit::new(&registry)?,
+            keys_known: make::gauge(
+                &registry,
+                "tributary_keys_known_timestamp_seconds",
+                "When the control topic was last read to its end.",
+            )?,
             lines: Lines::new(),
             registry,
         })
@@ -91,6 +97,7 @@ impl Metrics {
         self.stream.restoring.set(count(|s| matches!(s, PartitionState::Restoring)));
         self.stream.replaying.set(count(|s| matches!(s, PartitionState::Replaying { .. })));
         self.stream.live.set(count(|s| matches!(s, PartitionState::Live)));
+        self.keys_known.set(health.keys_known_at().map_or(0, |at| at / 1_000));
         self.stream.replay_left.set(i64::try_from(health.records_left()).unwrap_or(i64::MAX));
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }

@@ -70,9 +70,14 @@ pub(super) struct Topic {
     pub(super) replicas: usize,
 }
 
-/// For the `topics` and `check` commands. Not for the async runtime's threads: it runs one of its own.
+/// The error of a question that was not answered this time.
+fn unanswered(what: &str, error: &KafkaError) -> Error {
+    Error::Unreachable(format!("{what}: {error}"))
+}
+
+/// For the commands, after the first [`Contact`](super::contact::Contact), which says in plain words why no broker answers. Not
+/// for the async runtime's threads: it runs one of its own.
 pub(super) struct Admin {
-    brokers: String,
     client: AdminClient<DefaultClientContext>,
     runtime: tokio::runtime::Runtime,
     wait: Duration,
@@ -83,16 +88,7 @@ impl Admin {
         let client = settings.admin().create().map_err(|error: KafkaError| unmade("admin client", &error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Fatal(format!("kafka admin client: {error}")))?;
-        Ok(Self { brokers: settings.brokers.clone(), client, runtime, wait: settings.timeouts.request })
-    }
-
-    /// The error of a question that nobody answered.
-    fn unanswered(&self, what: &str, error: &KafkaError) -> Error {
-        let (code, brokers) = (errors::code(error), &self.brokers);
-        if errors::is_transport(code) {
-            return Error::Unreachable(format!("no broker answers at {brokers} ({code}); check kafka.brokers"));
-        }
-        Error::Unreachable(format!("{what}: {error}"))
+        Ok(Self { client, runtime, wait: settings.timeouts.request })
     }
 
     fn options(&self) -> AdminOptions {
@@ -107,7 +103,7 @@ impl Admin {
             .client
             .inner()
             .fetch_metadata(Some(name), self.wait)
-            .map_err(|error| self.unanswered(&format!("topic {name}"), &error))?;
+            .map_err(|error| unanswered(&format!("topic {name}"), &error))?;
         let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
         Ok(found.map(|topic| Topic {
             partitions: u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX),
@@ -118,7 +114,7 @@ impl Admin {
     /// The number of some broker, whose settings stand for all.
     pub(super) fn broker(&self) -> Result<i32, Error> {
         let metadata =
-            self.client.inner().fetch_metadata(None, self.wait).map_err(|error| self.unanswered("brokers", &error))?;
+            self.client.inner().fetch_metadata(None, self.wait).map_err(|error| unanswered("brokers", &error))?;
         let first = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
         first.ok_or_else(|| Error::Unreachable("no broker told of".into()))
     }
@@ -127,7 +123,7 @@ impl Admin {
     /// then looks like a resource without settings. There is no such one.)
     pub(super) fn settings(&self, of: &ResourceSpecifier<'_>) -> Result<Option<BTreeMap<String, String>>, Error> {
         let answer = self.runtime.block_on(self.client.describe_configs([of], &self.options()));
-        let mut answer = answer.map_err(|error| self.unanswered("settings", &error))?;
+        let mut answer = answer.map_err(|error| unanswered("settings", &error))?;
         let entries = answer.pop().and_then(Result::ok).map(|resource| resource.entries).unwrap_or_default();
         let settings: BTreeMap<_, _> =
             entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
@@ -137,7 +133,7 @@ impl Admin {
     /// Who is in the group: each member's client, and the host it comes from.
     pub(super) fn members(&self, group: &str) -> Result<Vec<String>, Error> {
         let groups = self.client.inner().fetch_group_list(Some(group), self.wait);
-        let groups = groups.map_err(|error| self.unanswered(&format!("group {group}"), &error))?;
+        let groups = groups.map_err(|error| unanswered(&format!("group {group}"), &error))?;
         let members = groups.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
         Ok(members.map(|member| format!("{} from {}", member.client_id(), member.client_host())).collect())
     }
@@ -156,7 +152,7 @@ impl Admin {
             topic = topic.set(name, value);
         }
         let answer = self.runtime.block_on(self.client.create_topics([&topic], &self.options()));
-        let mut answer = answer.map_err(|error| self.unanswered(&format!("topic {name}"), &error))?;
+        let mut answer = answer.map_err(|error| unanswered(&format!("topic {name}"), &error))?;
         match answer.pop() {
             Some(Ok(_)) => Ok(Ok(())),
             Some(Err((_, code))) => Ok(Err(code)),

@@ -1,5 +1,6 @@
 //! The control and audit topics: what instances share, read whole and then followed, and appended to outside transactions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,20 @@ impl Follower {
         }
         reader.assign(&next)?;
         Ok(Self { reader })
+    }
+
+    /// Where the topic ends now, by partition; the brokers have `wait` to answer for each. Silence alone would not say whether
+    /// nothing was appended or nobody can be asked.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when they do not answer: open it again.
+    pub fn ends(&self, wait: Duration) -> Result<BTreeMap<u32, Offset>, Error> {
+        self.reader.ends(wait)
+    }
+
+    /// Whether all was handed out up to these ends.
+    pub fn has_reached(&self, ends: &BTreeMap<u32, Offset>) -> bool {
+        self.reader.has_reached(ends)
     }
 
     /// Hands out what was appended since, waiting up to `wait` for it. Whether there was anything.

@@ -36,6 +36,8 @@ impl ConsumerContext for Context {}
 pub(super) struct Reader {
     topic: String,
     queues: BTreeMap<u32, Queue<Context>>,
+    /// Up to where each of them was handed out.
+    next: BTreeMap<u32, Offset>,
     own: Queue<Context>,
     wake: Arc<Wake>,
     request: Duration,
@@ -54,6 +56,7 @@ impl Reader {
         Ok(Self {
             topic: topic.into(),
             queues: BTreeMap::new(),
+            next: BTreeMap::new(),
             own,
             wake: Arc::default(),
             request: settings.timeouts.request,
@@ -69,15 +72,30 @@ impl Reader {
 
     /// The first offset and the last stable offset of a partition.
     pub(super) fn bounds(&self, partition: u32) -> Result<(Offset, Offset), Error> {
+        self.bounds_within(partition, self.request)
+    }
+
+    fn bounds_within(&self, partition: u32, wait: Duration) -> Result<(Offset, Offset), Error> {
         self.consumer
-            .fetch_watermarks(&self.topic, number(partition), self.request)
+            .fetch_watermarks(&self.topic, number(partition), wait)
             .map_err(|error| super::errors::unreachable(&self.reach, &format!("offsets of {}", self.topic), &error))
+    }
+
+    /// Where the assigned partitions end now; the brokers have `wait` to answer for each.
+    pub(super) fn ends(&self, wait: Duration) -> Result<BTreeMap<u32, Offset>, Error> {
+        self.next.keys().map(|partition| Ok((*partition, self.bounds_within(*partition, wait)?.1))).collect()
+    }
+
+    /// Whether all was handed out up to these ends.
+    pub(super) fn has_reached(&self, ends: &BTreeMap<u32, Offset>) -> bool {
+        ends.iter().all(|(partition, end)| self.next.get(partition).is_some_and(|next| next >= end))
     }
 
     /// Reads these partitions from these offsets, and no others.
     pub(super) fn assign(&mut self, from: &[(u32, Offset)]) -> Result<(), Error> {
         let fatal = |error: KafkaError| Error::Fatal(format!("kafka consumer: {error}"));
         self.queues.clear();
+        self.next = from.iter().copied().collect();
         self.consumer.unassign().map_err(fatal)?;
         let mut list = TopicPartitionList::new();
         for (partition, next) in from {
@@ -103,7 +121,9 @@ impl Reader {
                         break;
                     };
                     any = true;
-                    each(*partition, event(&self.topic, *partition, &message)?);
+                    let event = event(&self.topic, *partition, &message)?;
+                    self.next.insert(*partition, event.next());
+                    each(*partition, event);
                 }
             }
             if any {
@@ -194,6 +214,16 @@ pub(super) enum Event<'a> {
     Record(&'a Message),
     /// The end, at this offset, of what is committed now.
     End(Offset),
+}
+
+impl Event<'_> {
+    /// Where reading goes on.
+    fn next(&self) -> Offset {
+        match self {
+            Self::Record(message) => message.offset() + 1,
+            Self::End(end) => *end,
+        }
+    }
 }
 
 fn event<'a>(topic: &str, partition: u32, message: &'a Message) -> Result<Event<'a>, Error> {

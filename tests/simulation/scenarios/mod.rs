@@ -1,7 +1,8 @@
-//! Single scenes on the embedded log where chance would not do: states that must be refused, a disk that fails, and
-//! records that make the engine panic.
+//! Single scenes on the embedded log where chance would not do: states that must be refused, a disk that fails, a partition
+//! that comes back while it is read, and records that make the engine panic.
 
 mod disk;
+mod held;
 #[cfg(feature = "planted")]
 mod panics;
 mod refused;
@@ -23,6 +24,8 @@ use crate::answer::Rows;
 
 /// The time of every record.
 const NOW: i64 = 1_700_000_000_000;
+/// How long a partition that was given up may be read on.
+const READ_FOR: i64 = 1_000;
 
 pub struct Silent;
 
@@ -97,6 +100,7 @@ impl Scene {
             offsets_keepalive: 1 << 40,
             dead_letter_bytes: 1 << 20,
             transaction_timeout: i64::MAX,
+            read_for: READ_FOR,
         };
         let (clock, partitions) = (Arc::clone(&self.clock), Arc::new(store::Partitions::new()));
         let parts = Parts {
