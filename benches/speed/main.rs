@@ -36,7 +36,7 @@ mod servers;
 mod stage;
 mod usage;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use job::Job;
@@ -130,8 +130,8 @@ fn main() {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| reads::measure(job.port(), &key, what, &done));
+            let _done = reads::Done(&done);
             work();
-            done.store(true, Ordering::Relaxed);
         });
     };
     beside("nothing", &mut || std::thread::sleep(options.live));

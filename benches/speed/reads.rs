@@ -13,6 +13,15 @@ const CONNECTIONS: u64 = 16;
 /// Of so many questions one is for a report; the others are for journeys.
 const REPORTS: u64 = 10;
 
+/// Ends the reading when it is dropped, also where the work beside it panics.
+pub struct Done<'d>(pub &'d AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Asks until it is told to stop; prints what that gave.
 pub fn measure(port: u16, key: &str, beside: &str, done: &AtomicBool) {
     let began = Instant::now();
@@ -23,7 +32,7 @@ pub fn measure(port: u16, key: &str, beside: &str, done: &AtomicBool) {
     });
     let rate = took.len() as f64 / began.elapsed().as_secs_f64();
     took.sort_unstable();
-    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let at = |share: f64| took[(took.len().saturating_sub(1) as f64 * share) as usize].as_secs_f64() * 1e3;
     println!(
         "reads beside {beside}: {rate:.0}/s, p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms",
         at(0.5),

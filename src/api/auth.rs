@@ -54,19 +54,22 @@ pub(super) async fn identify(
         return next.run(Request::from_parts(parts, body)).await; // no such method, which needs no key to be told
     };
     parts.extensions.insert(scope); // for `Allowed`
-    let from = limits::client(&parts, hops);
-    if let Some(from) = from {
+    let origin = limits::origin(&parts, hops);
+    let counted = origin.map(|origin| origin.counted);
+    if let Some(from) = counted {
         parts.extensions.insert(Client(from));
     }
     let token = bearer(&parts);
-    let who = match token.and_then(|token| state.keys.authenticate(token, from, now_ms())) {
+    let proven = origin.and_then(|origin| origin.proven);
+    let who = match token.and_then(|token| state.keys.authenticate(token, proven, now_ms())) {
         Ok(who) => who,
-        Err(denied) => return refuse(&state, &parts, (token.ok(), from), denied).into_response(),
+        Err(denied) => return refuse(&state, &parts, (token.ok(), counted), denied).into_response(),
     };
     let own = who.rate.map(|rate| Rate::per_second(rate.per_second.get(), rate.burst.get()));
-    let allowance = state.bounds().throttle.key(&who.key_id, own);
-    match allowance {
-        Ok(allowance) => {
+    let bounds = state.bounds();
+    // No key takes more than half of the places, however slowly it asks.
+    match bounds.throttle.key(&who.key_id, own, bounds.limits.concurrency.div_ceil(2).max(1)) {
+        Ok((allowance, _seat)) => {
             parts.extensions.insert(who);
             let mut response = layers::bound(&state, Request::from_parts(parts, body), next).await;
             allowance.tell(response.headers_mut());

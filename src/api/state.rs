@@ -151,7 +151,7 @@ impl State {
         self.0.bounds.load_full()
     }
 
-    /// From now on these limits hold. Buckets of rates that changed begin full.
+    /// From now on these limits hold. Where a rate changed, all buckets begin full.
     pub fn limit(&self, limits: Limits) {
         let rates = limits.rates;
         self.0.bounds.rcu(|now| Bounds {

@@ -47,8 +47,8 @@ const PROVE: Duration = Duration::from_secs(2);
 struct Followed {
     follower: Option<Follower>,
     kept: Kept,
-    /// When it was last known that all was read.
-    proven: Option<Instant>,
+    /// When the brokers were last asked where the topic ends.
+    asked: Option<Instant>,
 }
 
 impl Followed {
@@ -63,10 +63,17 @@ impl Followed {
             self.follower = Some(Follower::open(settings, &settings.topics.control, each)?);
             return Ok(true);
         };
-        let due = self.proven.is_none_or(|proven| proven.elapsed() >= PROVE);
-        let ends = due.then(|| follower.ends(PROVE)).transpose()?;
-        follower.poll(wait, each)?;
-        Ok(ends.is_some_and(|ends| follower.has_reached(&ends)))
+        let due = self.asked.is_none_or(|asked| asked.elapsed() >= PROVE);
+        let ends = due.then(|| follower.ends(PROVE)).transpose();
+        if due {
+            self.asked = Some(Instant::now());
+        }
+        if let Err(error) = follower.poll(wait, each) {
+            // Whoever reads on begins anew: what was told twice changes nothing, what was not told at all might.
+            self.follower = None;
+            return Err(error);
+        }
+        Ok(ends?.is_some_and(|ends| follower.has_reached(&ends)))
     }
 }
 
@@ -109,19 +116,8 @@ impl ControlLog for KafkaControl {
             new.push(ControlRecord { key: entry.key.to_vec(), value: entry.value.map(<[u8]>::to_vec) });
         });
         state.kept.records.append(&mut new); // also what came before an error: it is not handed out again
-        match read {
-            Ok(at_end) => {
-                if at_end {
-                    state.proven = Some(Instant::now());
-                }
-                Ok(ControlRecords { at_end, ..state.kept.from(from) })
-            }
-            Err(error) => {
-                // Whoever reads on begins anew: what was told twice changes nothing, what was not told at all might.
-                state.follower = None;
-                Err(Error::Control(error.to_string()))
-            }
-        }
+        let at_end = read.map_err(|error| Error::Control(error.to_string()))?;
+        Ok(ControlRecords { at_end, ..state.kept.from(from) })
     }
 }
 

@@ -34,8 +34,10 @@ pub fn budget(config: &Config, partitions: u32) -> store::Budget {
     }
 }
 
-/// How long a compaction after a rotation of keys may take, which rewrites one file; and a query may outlast its request.
-const COMPACTION: Millis = 120_000;
+/// How long queries and compactions may go on reading a partition that was given up: twice the most that
+/// `limits.request_timeout` can be, whatever a reload makes of it. A query may outlast its request, and a compaction after a
+/// rotation of keys rewrites one file.
+const READ_FOR: Millis = 600_000;
 
 /// What each worker is set to; batches of all workers together keep inside their part of the memory.
 pub fn worker(config: &Config) -> stream::Options {
@@ -56,7 +58,7 @@ pub fn worker(config: &Config) -> stream::Options {
             LogKind::Kafka => millis(config.kafka.transaction_timeout),
             LogKind::Embedded => Millis::MAX, // a transaction is one write
         },
-        read_for: millis(config.limits.request_timeout) + COMPACTION,
+        read_for: READ_FOR,
     }
 }
 

@@ -58,13 +58,16 @@ impl Partitions {
             inner.open.remove(&number);
             inner.left.insert(number, Arc::downgrade(&held));
         }
-        let mut waited = Duration::ZERO;
+        let (mut waited, own) = (Duration::ZERO, Arc::downgrade(&held));
         loop {
             held = match Arc::try_unwrap(held) {
                 Ok(partition) => {
                     drop(inner); // closing may flush: nobody else needs to wait for that
                     drop(partition);
-                    self.inner().left.remove(&number);
+                    let mut inner = self.inner();
+                    if inner.left.get(&number).is_some_and(|left| left.ptr_eq(&own)) {
+                        inner.left.remove(&number); // another owner may have come and gone meanwhile
+                    }
                     return Ok(());
                 }
                 Err(held) => held,

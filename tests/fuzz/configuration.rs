@@ -2,15 +2,20 @@
 
 use tributary::config::Config;
 
-/// Reads `bytes` as a file. What it refuses it says in one line a mistake; what it takes can be shown and read again.
+/// Reads `bytes` as a file. What it refuses it says in words, one line a mistake; no secret of what it takes shows.
 pub fn body(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("file")) {
+        return; // it would open whatever file the bytes name
+    }
     match Config::parse(Some(text), Some(&[])) {
-        Ok(config) => assert!(!format!("{config:?}").contains(SECRET), "the secret shows"),
-        Err(error) => {
-            let said = error.to_string();
-            assert!(!said.is_empty());
+        Ok(config) => {
+            let secret =
+                config.kafka.properties.expose().any(|(name, value)| name == "sasl.password" && value == SECRET);
+            let elsewhere = text.matches(SECRET).count() > 1;
+            assert!(!secret || elsewhere || !format!("{config:?}").contains(SECRET), "the secret shows");
         }
+        Err(error) => assert!(error.to_string().lines().all(|line| !line.trim().is_empty())),
     }
 }
 

@@ -103,6 +103,11 @@ fn a_member_that_the_group_forgot_while_the_broker_was_away_joins_again() {
         (changes.len() == 2).then_some(())
     });
     assert_eq!(changes, [Assignment::Lost(0), Assignment::Gained(0)]);
+
+    // Once: another process of the name would be told apart by nothing else.
+    mock.request_errors(Api::Heartbeat, &[Answer::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
+    let error = eventually("an end", Duration::from_secs(30), || worker.log.poll(Duration::from_millis(100)).err());
+    assert!(matches!(&error, Error::Fatal(words) if words.contains("instance's name")), "{error:?}");
 }
 
 #[test]

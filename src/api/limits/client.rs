@@ -8,17 +8,27 @@ use axum::http::request::Parts;
 
 const FORWARDED: &str = "x-forwarded-for";
 
-/// The caller's address with so many trusted proxies before this service. Where the proxies did not say what they should have,
-/// it is the last one's own; none where the request came over no socket.
-pub(crate) fn client(parts: &Parts, hops: usize) -> Option<IpAddr> {
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// What is counted and written down: the caller's address; where the proxies did not say it, the last one's own.
+    pub(crate) counted: IpAddr,
+    /// The caller's address, where socket or proxies vouch for it: nothing else opens a key that is bound to networks.
+    pub(crate) proven: Option<IpAddr>,
+}
+
+/// The origin with so many trusted proxies before this service; none where the request came over no socket.
+pub(crate) fn origin(parts: &Parts, hops: usize) -> Option<Origin> {
     let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
     let peer = peer.ip().to_canonical();
     let Some(before) = hops.checked_sub(1) else {
-        return Some(peer);
+        return Some(Origin { counted: peer, proven: Some(peer) });
     };
+    // As bytes: a proxy appends to what the caller sent, whatever that is, and one entry is all that is read of it.
     let lines = parts.headers.get_all(FORWARDED).iter().rev();
-    let mut entries = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
-    Some(entries.nth(before).and_then(address).unwrap_or(peer))
+    let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    let proven = entries.nth(before).and_then(|entry| address(std::str::from_utf8(entry).ok()?));
+    Some(Origin { counted: proven.unwrap_or(peer), proven })
 }
 
 /// An address, with or without a port.
@@ -35,14 +45,29 @@ mod tests {
 
     use super::*;
 
-    fn seen(hops: usize, forwarded: &[&str]) -> String {
+    fn from(hops: usize, forwarded: &[&[u8]]) -> Origin {
         let mut request = Request::builder();
         for line in forwarded {
             request = request.header(FORWARDED, *line);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         parts.extensions.insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 5))));
-        client(&parts, hops).unwrap().to_string()
+        origin(&parts, hops).unwrap()
+    }
+
+    fn seen(hops: usize, forwarded: &[&str]) -> String {
+        let lines: Vec<&[u8]> = forwarded.iter().map(|line| line.as_bytes()).collect();
+        from(hops, &lines).counted.to_string()
+    }
+
+    /// hyper passes any byte but control characters on, and proxies append to it.
+    #[test]
+    fn bytes_of_a_stranger_do_not_hide_what_the_proxy_says() {
+        let proxy = "198.51.100.1".parse().unwrap();
+        let expected = Origin { counted: proxy, proven: Some(proxy) };
+        assert_eq!(from(1, &[b"\xe9, 198.51.100.1"]), expected);
+        assert_eq!(from(1, &[b"\xe9", b"198.51.100.1"]), expected);
+        assert_eq!(from(2, &[b"192.0.2.66", b"\xe9, 198.51.100.1, 10.0.0.2"]), expected);
     }
 
     #[test]
@@ -57,6 +82,8 @@ mod tests {
     fn what_is_missing_or_no_address_counts_as_the_proxy() {
         for forwarded in [&[][..], &["unknown"], &[""], &["1.2.3.4.5"], &["\u{e9}"]] {
             assert_eq!(seen(1, forwarded), "10.0.0.1", "{forwarded:?}");
+            let lines: Vec<&[u8]> = forwarded.iter().map(|line| line.as_bytes()).collect();
+            assert_eq!(from(1, &lines).proven, None, "and opens no key that is bound to networks");
         }
         assert_eq!(seen(3, &["198.51.100.1, 10.0.0.2"]), "10.0.0.1", "fewer entries than proxies");
     }

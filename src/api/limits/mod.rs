@@ -21,8 +21,8 @@ use std::time::Duration;
 use addresses::Addresses;
 pub(super) use addresses::network;
 pub use bucket::Rate;
-pub(super) use bucket::{Allowance, Bucket};
-pub(super) use client::client;
+pub(super) use bucket::{Allowance, Bucket, Seat};
+pub(super) use client::origin;
 
 use super::problem::{Code, Problem};
 
@@ -99,15 +99,23 @@ impl Throttle {
         self.0.all.take().map(drop)
     }
 
-    /// One request more of a valid key. There are as many buckets as valid keys have asked, at most.
-    pub(super) fn key(&self, id: &str, own: Option<Rate>) -> Result<Allowance, (Allowance, TooMany)> {
+    /// One request more of a valid key, of which fewer than `most` are under way. There are as many buckets as valid keys have
+    /// asked, at most.
+    pub(super) fn key(
+        &self,
+        id: &str,
+        own: Option<Rate>,
+        most: usize,
+    ) -> Result<(Allowance, Seat), (Allowance, TooMany)> {
         let rate = own.unwrap_or(self.0.rates.key);
         let known = self.0.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).map(Arc::clone);
         let bucket = match known.filter(|bucket| bucket.rate() == rate) {
             Some(bucket) => bucket,
             None => self.begin(id, rate),
         };
-        bucket.take().map_err(|too_many| (bucket.empty(too_many), too_many))
+        let allowance = bucket.take().map_err(|too_many| (bucket.empty(too_many), too_many))?;
+        let seat = bucket.seat(most).ok_or((allowance, TooMany { wait: Duration::from_secs(1) }))?;
+        Ok((allowance, seat))
     }
 
     fn begin(&self, id: &str, rate: Rate) -> Arc<Bucket> {
@@ -139,14 +147,14 @@ mod tests {
     #[test]
     fn a_key_has_its_own_bucket_and_a_rate_of_its_own_where_it_was_given_one() {
         let throttle = throttle();
-        assert!(throttle.key("a", None).is_ok() && throttle.key("a", None).is_ok());
-        let (allowance, too_many) = throttle.key("a", None).unwrap_err();
+        assert!(throttle.key("a", None, 9).is_ok() && throttle.key("a", None, 9).is_ok());
+        let (allowance, too_many) = throttle.key("a", None, 9).map(drop).unwrap_err();
         assert_eq!(allowance.remaining, 0);
         assert!(too_many.wait > Duration::ZERO && too_many.wait <= Duration::from_secs(1), "{too_many:?}");
-        assert!(throttle.key("b", None).is_ok(), "another key");
+        assert!(throttle.key("b", None, 9).is_ok(), "another key");
         let own = Some(Rate::per_second(1, 9));
-        assert_eq!(throttle.key("a", own).unwrap().remaining, 8, "a new rate begins with a full bucket");
-        assert_eq!(throttle.key("a", own).unwrap().remaining, 7);
+        assert_eq!(throttle.key("a", own, 9).unwrap().0.remaining, 8, "a new rate begins with a full bucket");
+        assert_eq!(throttle.key("a", own, 9).unwrap().0.remaining, 7);
     }
 
     #[test]

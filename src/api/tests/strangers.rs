@@ -134,3 +134,28 @@ async fn behind_a_proxy_all_connections_are_its_own_but_for_those_of_administrat
     stop.cancel();
     serving.ended().await.unwrap();
 }
+
+/// As many bodies that never end as there are places, all of one key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_asks_slowly_leaves_places_to_others() {
+    let bench = Bench::with(Limits { concurrency: 8, ..Limits::default() }, true);
+    let (serving, stop) = start_on(&bench, &listen());
+    let (address, slow, other) = (serving.address(), bench.key(Role::Ingestor), bench.key(Role::Analyst));
+    let head = format!(
+        "POST /v1/touchpoints HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {slow}\r\ncontent-type: application/json\r\n\
+         content-length: 100\r\n\r\n{{"
+    );
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let beyond = exchange(address, &head.replace("host: x", "host: x\r\nconnection: close")).await;
+    assert!(beyond.starts_with("HTTP/1.1 429"), "{beyond}");
+    unharmed(address, &other, 5).await;
+    drop(held);
+    stop.cancel();
+    serving.ended().await.unwrap();
+}

@@ -180,10 +180,11 @@ impl Member {
     /// Whether "fenced", which is said to a member whose name another process has taken, may mean that the group has forgotten
     /// this member. librdkafka forgets its member id when the session ends unheard, and beats its heart without one. And a
     /// broker that is stopped while the group rebalances has not written down whom it let in: once back it knows the name under
-    /// an earlier id. If another process does run under this name, the next answer tells.
+    /// an earlier id. It is forgiven once after connections have failed: where another process does run under this name, one of
+    /// the two is fenced again, and ends.
     fn forgotten(&self) -> bool {
         const SHAKEN: Duration = Duration::from_secs(30);
-        queues::generation(&self.consumer).is_none() || self.context().reach.shaken(SHAKEN)
+        queues::generation(&self.consumer).is_none() || self.context().reach.take_shaken(SHAKEN)
     }
 
     fn changes(&mut self) -> Result<Vec<Assignment>, Error> {

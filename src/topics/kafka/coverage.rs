@@ -43,7 +43,12 @@ impl Coverage {
         if let Some(look) = self.look.take_if(|look| look.is_finished()) {
             let chosen = look.join().ok().flatten();
             let before = std::mem::replace(&mut self.left_over, chosen.is_some());
-            return before && chosen.as_ref() == Some(&self.client);
+            let wants = before && chosen.as_ref() == Some(&self.client);
+            if wants {
+                // The round it asks for takes its time, too: two looks again before the next.
+                (self.left_over, self.next) = (false, Instant::now() + self.every);
+            }
+            return wants;
         }
         if self.look.is_none() && Instant::now() >= self.next {
             self.next = Instant::now() + self.every;
@@ -58,7 +63,9 @@ impl Coverage {
 /// The client that is to join anew; nothing where that is not needed, or nobody answers in time.
 fn look(consumer: &BaseConsumer<Context>, group: &str, partitions: u32) -> Option<String> {
     const WAIT: Duration = Duration::from_secs(5);
-    let list = consumer.fetch_group_list(Some(group), WAIT).ok()?;
+    let list = consumer.fetch_group_list(Some(group), WAIT);
+    // It is an error, too, where one of many brokers is silent; then the others' answers are not to be had either.
+    let list = list.inspect_err(|error| tracing::warn!(%error, "who has which partition is not known")).ok()?;
     let found = list.groups().iter().find(|found| found.name() == group && found.state() == "Stable")?;
     let members: Option<Vec<Member<'_>>> =
         found.members().iter().map(|member| Some((member.client_id(), member.assignment()?))).collect();
