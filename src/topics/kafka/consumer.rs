@@ -37,6 +37,8 @@ pub(super) struct Member {
     took: bool,
     probed: Instant,
     coverage: Coverage,
+    /// When it last went on though it was told that another process has its name.
+    forgiven: Option<Instant>,
     request: Duration,
     /// Whether it leaves the group when it is dropped.
     leaves: bool,
@@ -57,7 +59,7 @@ impl Member {
         let wake = Arc::new(Wake::default());
         let (consumer, own) = subscribe(&config, Context::new(topics, reach), &wake)?;
         let (flows, probed) = (BTreeMap::new(), Instant::now());
-        Ok(Self { flows, own, wake, took: false, probed, coverage, request, leaves, config, consumer })
+        Ok(Self { flows, own, wake, took: false, probed, coverage, forgiven: None, request, leaves, config, consumer })
     }
 
     /// Goes on as a new client: everything owned is lost.
@@ -157,7 +159,10 @@ impl Member {
                     tracing::warn!("the group does not know this member any more: joining it again");
                     // Fenced by its id there is nothing to leave, and no rebalance is served any more that could be waited for.
                     match queues::generation(&self.consumer) {
-                        Some(_) => self.flows.clear(),
+                        Some(_) => {
+                            self.forgiven = Some(Instant::now());
+                            self.flows.clear();
+                        }
                         None => self.leave(),
                     }
                     return self.renew();
@@ -180,11 +185,12 @@ impl Member {
     /// Whether "fenced", which is said to a member whose name another process has taken, may mean that the group has forgotten
     /// this member. librdkafka forgets its member id when the session ends unheard, and beats its heart without one. And a
     /// broker that is stopped while the group rebalances has not written down whom it let in: once back it knows the name under
-    /// an earlier id. It is forgiven once after connections have failed: where another process does run under this name, one of
-    /// the two is fenced again, and ends.
+    /// an earlier id. It is forgiven once after connections have failed: where another process does run under this name, one
+    /// of the two is fenced again, and ends.
     fn forgotten(&self) -> bool {
         const SHAKEN: Duration = Duration::from_secs(30);
-        queues::generation(&self.consumer).is_none() || self.context().reach.take_shaken(SHAKEN)
+        let forgiven = self.forgiven.is_some_and(|at| at.elapsed() < 2 * SHAKEN);
+        queues::generation(&self.consumer).is_none() || (!forgiven && self.context().reach.shaken(SHAKEN))
     }
 
     fn changes(&mut self) -> Result<Vec<Assignment>, Error> {

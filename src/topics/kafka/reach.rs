@@ -50,9 +50,9 @@ impl Reach {
         self.state().shaken = Some(Instant::now());
     }
 
-    /// Whether a connection failed within this time, or brokers that had been away came back. It answers so once.
-    pub(super) fn take_shaken(&self, within: Duration) -> bool {
-        self.state().shaken.take().is_some_and(|at| at.elapsed() < within)
+    /// Whether a connection failed within this time, or brokers that had been away came back.
+    pub(super) fn shaken(&self, within: Duration) -> bool {
+        self.state().shaken.is_some_and(|at| at.elapsed() < within)
     }
 
     /// How long ago a broker last answered a question of ours.
