@@ -139,10 +139,12 @@ impl Admin {
         self.put(Subject::Key(id), &Record { revoked: true, ..record })
     }
 
-    /// Tells the control topic of last uses that it does not know, until `stop` is cancelled. Off the path of every
-    /// request: what cannot be written is written a minute later.
+    /// Tells the control topic of last uses that it does not know, until `stop` is cancelled, and then once more. Off the path
+    /// of every request: what cannot be written is written a minute later.
     pub async fn keep_uses(self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        let mut on = true;
+        while on {
+            on = stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some();
             let admin = self.clone();
             if let Ok(Err(error)) = tokio::task::spawn_blocking(move || admin.write_uses()).await {
                 tracing::warn!(%error, "when keys were last used cannot be written just now");

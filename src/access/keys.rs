@@ -89,6 +89,13 @@ impl Keys {
         }
     }
 
+    /// How many keys, not revoked, were made under a pepper that is not here.
+    pub fn under_other_peppers(&self) -> usize {
+        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        let shut = |record: &&Record| !record.revoked && self.peppers.get(&record.pepper_id).is_none();
+        by_id.values().filter_map(Known::record).filter(shut).count()
+    }
+
     /// Follows the control topic from `from` on, until `stop` says so; on a thread of its own. `tell` hears whenever the keys
     /// are known as they stand, and why they cannot be.
     pub fn follow(

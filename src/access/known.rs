@@ -127,6 +127,11 @@ impl Known {
         }
     }
 
+    /// What is kept of it.
+    pub(super) fn record(&self) -> Option<&Record> {
+        self.key.as_ref().map(|key| &key.record)
+    }
+
     /// It was used.
     pub(super) fn used(&self, now: Millis) {
         if now - self.used.load(Ordering::Relaxed) >= NOTED {

@@ -56,7 +56,7 @@ impl From<Finding> for Line {
 /// Looks at everything that a run with this configuration needs. Who does not answer keeps nobody else from being looked at;
 /// the first such error comes beside the lines.
 pub fn everything(config: &Config) -> (Vec<Line>, Option<Error>) {
-    let mut lines = vec![data_dir(config), pepper(config), seal(config)];
+    let mut lines = vec![data_dir(config), pepper(config), seal(config), tls(config)];
     let log = match config.log.kind {
         LogKind::Kafka => topics(config),
         LogKind::Embedded => Ok(vec![Line::ok("log", "embedded, in the data folder")]),
@@ -155,8 +155,22 @@ fn data_dir(config: &Config) -> Line {
 fn seal(config: &Config) -> Line {
     match settings::keks(config) {
         Ok(None) => Line::ok("seal", "nothing on disk is encrypted"),
-        Ok(Some(keks)) => Line::ok("seal", format!("everything on disk is encrypted, under key {}", keks.current())),
+        Ok(Some(keks)) => Line::ok(
+            "seal",
+            format!(
+                "the key file can be read, its key is {}; whether the data folder is sealed under it, `run` tells",
+                keks.current()
+            ),
+        ),
         Err(error) => Line::problem("seal", error.to_string(), "correct [seal]"),
+    }
+}
+
+fn tls(config: &Config) -> Line {
+    match settings::tls(config) {
+        Ok(None) => Line::ok("tls", "the sidecar speaks plain HTTP"),
+        Ok(Some(_)) => Line::ok("tls", "certificate and key of the sidecar fit"),
+        Err(error) => Line::problem("tls", error.to_string(), "correct [tls]"),
     }
 }
 

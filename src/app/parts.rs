@@ -20,7 +20,7 @@ use crate::access::socket::{self, Backend};
 use crate::access::{Admin, ControlLog, Keys};
 use crate::api::tls::Tls;
 use crate::api::{self, Serving};
-use crate::audit::{self, Audit, Memory, Writing};
+use crate::audit::{self, Audit, Writing};
 use crate::config::Config;
 use crate::config::units::Span;
 use crate::query::Reader;
@@ -86,7 +86,7 @@ impl Common<'_> {
 
     /// Begins to write the audit log, and waits until it has been told of this start.
     pub fn audit(&self, log: &Log) -> Result<Writing, Error> {
-        let memory = Memory::of(&self.config.engine.data_dir);
+        let memory = settings::audit_memory(self.config);
         let started = settings::started(self.config);
         let writing = super::audit::write(&self.audit, log.audit()?, memory, started, self.guard("audit"));
         let writing = writing.map_err(|error| Error::State(error.to_string()))?;
@@ -106,6 +106,13 @@ impl Common<'_> {
         let server = socket::Server::bind(&self.config.engine.data_dir).map_err(|e| Error::State(e.to_string()))?;
         let control = log.control()?;
         let next = self.patiently(|| keys::load(&self.keys, &*control))?;
+        let shut = self.keys.under_other_peppers();
+        if shut > 0 {
+            tracing::warn!(
+                keys = shut,
+                "made under another pepper, these open nothing here: give this folder the old one's pepper"
+            );
+        }
         let admin = Admin::new(Arc::clone(&self.keys), Arc::clone(&control));
         self.follow(control, next)?;
         let (rows, entries) = (log.rows(), log.entries());

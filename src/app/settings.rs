@@ -228,6 +228,14 @@ pub fn tls_files(config: &Config) -> Option<api::tls::Files> {
     Some(api::tls::Files { certificate, key, client_ca: tls.client_ca_file.clone() })
 }
 
+/// What the data folder remembers of the audit log.
+pub fn audit_memory(config: &Config) -> audit::Memory {
+    match config.log.kind {
+        LogKind::Kafka => audit::Memory::of_kafka(&config.engine.data_dir),
+        LogKind::Embedded => audit::Memory::of(&config.engine.data_dir),
+    }
+}
+
 /// The sidecar's certificates, read.
 pub fn tls(config: &Config) -> Result<Option<api::tls::Tls>, Error> {
     let read = tls_files(config).map(|files| api::tls::Tls::load(&files)).transpose();

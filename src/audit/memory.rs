@@ -17,11 +17,13 @@ use super::chain::End;
 use super::entry::{self, Entry, Record, hashes};
 
 const FILE: &str = "audit.chain";
+const KAFKA: &str = "audit-kafka.chain";
 
 /// The file.
 #[derive(Debug)]
 pub struct Memory {
     folder: PathBuf,
+    file: &'static str,
 }
 
 /// What it says.
@@ -42,7 +44,13 @@ struct Head {
 impl Memory {
     /// The memory of a data folder.
     pub fn of(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), file: FILE }
+    }
+
+    /// The memory of a data folder for a log of Kafka: a start that is refused, because the folder is of the other log, must
+    /// not end up in the chain of this one.
+    pub fn of_kafka(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), file: KAFKA }
     }
 
     /// Reads it; nothing where there is no file.
@@ -50,7 +58,7 @@ impl Memory {
     /// # Errors
     /// [`Error::Refused`] where it cannot be read or what it says cannot be: to begin anew is for people to decide.
     pub fn read(&self) -> Result<Remembered, Error> {
-        let path = self.folder.join(FILE);
+        let path = self.folder.join(self.file);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Remembered::default()),
@@ -74,7 +82,7 @@ impl Memory {
     /// # Errors
     /// [`Error::Away`]: the disk may have room again later.
     pub fn keep(&self, end: Option<&End>, pending: &[Record]) -> Result<(), Error> {
-        let path = self.folder.join(FILE);
+        let path = self.folder.join(self.file);
         self.write(&path, end, pending).map_err(|error| Error::Away(format!("{}: {error}", path.display())))
     }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 use tributary::access::socket::{self, Reply, Request};
+use tributary::access::token::Token;
 use tributary::access::{Listed, NewKey, Rate, Role, Rotation, now_ms, request};
 use tributary::config::Config;
 use tributary::config::units::Span;
@@ -136,10 +137,10 @@ pub fn run(command: &Command) -> Outcome {
         Command::Create { place, key } => (place, Request::Create(key.new_key())),
         Command::Rotate { place, id, grace, expires_in } => {
             let rotation = Rotation { grace_ms: millis(*grace), expires_at: expires_in.map(from_now) };
-            (place, Request::Rotate { id: id.clone(), rotation })
+            (place, Request::Rotate { id: id_of(id), rotation })
         }
         Command::List { place } => (place, Request::List),
-        Command::Revoke { place, id } => (place, Request::Revoke { id: id.clone() }),
+        Command::Revoke { place, id } => (place, Request::Revoke { id: id_of(id) }),
     };
     let reply = socket::ask(&place.folder()?, &request).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     match reply {
@@ -170,6 +171,11 @@ fn print(keys: &[Listed]) {
         let (expires, used, more) = (moment(key.expires_at), moment(key.last_used_at), remarks(key));
         println!("{:<16}  {role:<8}  {state:<7}  {made:<20}  {expires:<20}  {used:<20}  {more}", key.id);
     }
+}
+
+/// A key's id, also where the whole key was given, which is not to be shown again in an answer.
+fn id_of(given: &str) -> String {
+    Token::parse(given).map_or(given, |token| token.id).to_owned()
 }
 
 /// What its maker wrote down, and what else is to be said of a key.

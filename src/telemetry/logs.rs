@@ -57,7 +57,10 @@ pub struct Parsed(EnvFilter);
 impl Filter {
     /// Reads directives, and changes nothing.
     pub fn read(directives: &str) -> Result<Parsed, Error> {
-        EnvFilter::try_new(directives).map(Parsed).map_err(|error| Error::Filter(error.to_string()))
+        let given = EnvFilter::try_new(directives).map_err(|error| Error::Filter(error.to_string()))?;
+        // rdkafka says of every consumer that is dropped after it was closed that it cannot be closed, as an error.
+        let noise = "rdkafka::consumer::base_consumer=off".parse().map_err(|_| Error::Filter("of our own".into()))?;
+        Ok(Parsed(given.add_directive(noise)))
     }
 
     /// From now on this is logged.

@@ -7,8 +7,8 @@ use super::PARTITION;
 use super::source::{Line, PAGE, parse};
 use crate::access;
 use crate::access::socket::{self, Request};
+use crate::audit::End;
 use crate::audit::verify::{Auditor, Finding, Summary};
-use crate::audit::{End, Memory};
 use crate::config::{Config, LogKind};
 use crate::topics::embedded::{Broker, Place, Topic};
 use crate::topics::kafka::tail::{From, Tail};
@@ -20,7 +20,7 @@ use crate::topics::kafka::tail::{From, Tail};
 /// but there may be more.
 pub fn run(config: &Config, found: &mut dyn FnMut(&Finding)) -> Result<Summary, Error> {
     // Before the log: a running instance goes on, and what it remembers now the log must have then.
-    let memory = Memory::of(&config.engine.data_dir).read();
+    let memory = settings::audit_memory(config).read();
     let remembered = memory.map_err(|error| Error::State(error.to_string()))?.end;
     match config.log.kind {
         LogKind::Kafka => kafka(config, remembered, found),
