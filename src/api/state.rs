@@ -1,13 +1,12 @@
 //! What handlers work with, and what they ask of the log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use super::limits::{Rates, Throttle};
+use super::limits::{Rates, Seat, Seats, Throttle};
 use super::problem::{Code, Problem};
 use crate::access::{Admin, Keys};
 use crate::audit::Audit;
@@ -118,7 +117,7 @@ struct Inner {
     parts: Parts,
     bounds: ArcSwap<Bounds>,
     /// Requests with a key under way.
-    busy: AtomicUsize,
+    busy: Seats,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
 }
@@ -141,7 +140,7 @@ impl State {
     /// The state of these parts.
     pub fn new(parts: Parts) -> Self {
         let bounds = Bounds { limits: parts.limits, throttle: Throttle::new(parts.limits.rates) };
-        let (bounds, busy) = (ArcSwap::from_pointee(bounds), AtomicUsize::new(0));
+        let (bounds, busy) = (ArcSwap::from_pointee(bounds), Seats::default());
         let [reads, writes] = [READS, WRITES].map(|places| Arc::new(Semaphore::new(places)));
         Self(Arc::new(Inner { parts, bounds, busy, reads, writes }))
     }
@@ -161,10 +160,8 @@ impl State {
     }
 
     /// A place among so many requests, if there is one.
-    pub(super) fn place(&self, among: usize) -> Option<Place<'_>> {
-        let busy = &self.0.busy;
-        let place = Place(busy);
-        (busy.fetch_add(1, Ordering::Relaxed) < among).then_some(place)
+    pub(super) fn place(&self, among: usize) -> Option<Seat> {
+        self.0.busy.take(among)
     }
 
     /// Runs a write on a thread that may block. As with reads, one whose caller has gone keeps its place until it ends.
@@ -197,14 +194,5 @@ impl State {
             answer
         });
         done.await.map_err(|_| Problem::of(Code::Internal))?.map_err(Problem::from)
-    }
-}
-
-/// A request's place among those under way; given back also where its caller goes away half-way.
-pub(super) struct Place<'s>(&'s AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -14,10 +14,7 @@ fn is_ready(answer: &str) -> bool {
 #[test]
 fn ready_does_not_come_and_go_while_the_workers_share_out() {
     let stage = Stage::new("ready", None);
-    let usual = stage.usual("a");
-    let (config, _) = stage.configure(usual);
-    stage.done(&["topics", "create"], &config);
-    let mut instance = stage.run(usual);
+    let (_, mut instance) = stage.begin();
     let began = Instant::now();
     let mut ready: Option<Instant> = None;
     while ready.is_none_or(|ready| ready.elapsed() < SETTLED) {
@@ -38,10 +35,7 @@ fn ready_does_not_come_and_go_while_the_workers_share_out() {
 #[test]
 fn keys_that_cannot_be_known_are_stale_after_a_patience() {
     let stage = Stage::new("stale", None);
-    let usual = stage.usual("a");
-    let (config, _) = stage.configure(usual);
-    stage.done(&["topics", "create"], &config);
-    let mut instance = stage.run(usual);
+    let (_, mut instance) = stage.begin();
     instance.ready(Duration::from_secs(60));
     std::thread::sleep(Duration::from_secs(12));
     assert!(is_ready(&instance.readiness()), "that nothing changes is known, not guessed");

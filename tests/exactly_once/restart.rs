@@ -14,10 +14,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 #[test]
 fn ready_soon_after_a_kill() {
     let stage = Stage::new("restart", None);
-    let usual = stage.usual("a");
-    let (config, _) = stage.configure(usual);
-    stage.done(&["topics", "create"], &config);
-    let mut instance = stage.run(usual);
+    let (config, mut instance) = stage.begin();
     instance.ready(Duration::from_secs(60));
     let feed = Feed::start(&stage, Events::new(11, 1_000, now(), None), 500);
     for _ in 0..3 {

@@ -13,10 +13,7 @@ const SETTLE: Duration = Duration::from_secs(120);
 #[test]
 fn the_way_out() {
     let stage = Stage::new("rules", None);
-    let usual = stage.usual("a");
-    let (config, _) = stage.configure(usual);
-    stage.done(&["topics", "create"], &config);
-    let mut first = stage.run(usual);
+    let (config, mut first) = stage.begin();
     let feed = Feed::start(&stage, Events::new(7, 300, now(), None), 1_000);
     first.ready(SETTLE);
     until("some records sent", SETTLE, || feed.sent() > 3_000);
@@ -26,7 +23,7 @@ fn the_way_out() {
     let old = stage.replay(&files, &config);
     same_rows(&stage.read_rows("attributions").0, &old);
 
-    let (code, said) = stage.run(Variant { lookback: "3d", ..usual }).ended(SETTLE);
+    let (code, said) = stage.run(Variant { lookback: "3d", ..stage.usual("a") }).ended(SETTLE);
     assert_eq!(code, Some(6), "{said}");
     for word in ["other rules", "new kafka.group_id", "engine.data_dir", "topics.attributions"] {
         assert!(said.contains(word), "the refusal does not speak of {word}:\n{said}");

@@ -116,6 +116,14 @@ log_format = "text"
         Instance::start(variant.instance, config, port, self.path(&format!("{}.log", variant.instance)))
     }
 
+    /// Makes the topics, and runs the first instance: its configuration, and itself.
+    pub fn begin(&self) -> (PathBuf, Instance) {
+        let usual = self.usual("a");
+        let (config, _) = self.configure(usual);
+        self.done(&["topics", "create"], &config);
+        (config, self.run(usual))
+    }
+
     /// Runs a command of the binary to its end.
     pub fn tributary(&self, arguments: &[&str], config: &Path) -> Output {
         self.command(arguments, config).output().unwrap()

@@ -1,8 +1,6 @@
 //! A token bucket, and what it tells callers: the fields of draft-ietf-httpapi-ratelimit-headers-11.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +9,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use super::TooMany;
+use super::{Seats, TooMany};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -82,16 +80,17 @@ pub(super) fn seconds(time: Duration) -> u64 {
     (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
-/// A bucket, and how many of what was taken from it are under way.
+/// A bucket.
 pub(crate) struct Bucket {
     rate: Rate,
-    busy: AtomicUsize,
+    /// What was taken and is under way.
+    pub(super) busy: Seats,
     limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
 }
 
 impl Bucket {
     pub(super) fn new(rate: Rate) -> Self {
-        Self { rate, busy: AtomicUsize::new(0), limiter: RateLimiter::direct(rate.quota()).with_middleware() }
+        Self { rate, busy: Seats::default(), limiter: RateLimiter::direct(rate.quota()).with_middleware() }
     }
 
     pub(super) fn rate(&self) -> Rate {
@@ -110,25 +109,9 @@ impl Bucket {
         }
     }
 
-    /// One more under way, where there are fewer than `most`.
-    pub(super) fn seat(self: Arc<Self>, most: usize) -> Option<Seat> {
-        let before = self.busy.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat(self);
-        (before < most).then_some(seat)
-    }
-
     /// What a caller has left who was refused.
     pub(super) fn empty(&self, TooMany { wait }: TooMany) -> Allowance {
         Allowance { rate: self.rate, remaining: 0, wait }
-    }
-}
-
-/// A request under way, until this is dropped.
-pub(crate) struct Seat(Arc<Bucket>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

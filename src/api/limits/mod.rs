@@ -6,12 +6,14 @@
 //! | `bucket` | a token bucket and what it tells callers: governor's GCRA, and the `RateLimit` fields |
 //! | `addresses` | buckets of addresses, in memory that does not grow with their number |
 //! | `client` | which address a request comes from |
+//! | `seats` | how many requests are under way |
 //!
 //! Limits hold for one instance; an exact limit over all of them belongs on what balances the load between them.
 
 mod addresses;
 mod bucket;
 mod client;
+mod seats;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,8 +23,9 @@ use std::time::Duration;
 use addresses::Addresses;
 pub(super) use addresses::network;
 pub use bucket::Rate;
-pub(super) use bucket::{Allowance, Bucket, Seat};
+pub(super) use bucket::{Allowance, Bucket};
 pub(super) use client::origin;
+pub(super) use seats::{Seat, Seats};
 
 use super::problem::{Code, Problem};
 
@@ -114,7 +117,7 @@ impl Throttle {
             None => self.begin(id, rate),
         };
         let allowance = bucket.take().map_err(|too_many| (bucket.empty(too_many), too_many))?;
-        let seat = bucket.seat(most).ok_or((allowance, TooMany { wait: Duration::from_secs(1) }))?;
+        let seat = bucket.busy.take(most).ok_or((allowance, TooMany { wait: Duration::from_secs(1) }))?;
         Ok((allowance, seat))
     }
 
