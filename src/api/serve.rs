@@ -76,8 +76,17 @@ impl Listen {
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
-    listeners: Vec<(SocketAddr, JoinHandle<std::io::Result<()>>)>,
-    whole: Arc<OnceLock<State>>,
+    listeners: Vec<Listener>,
+}
+
+/// An address that it listens on.
+#[derive(Debug)]
+struct Listener {
+    face: Face,
+    address: SocketAddr,
+    task: JoinHandle<std::io::Result<()>>,
+    /// Every route, once the process has started. All requests share it: making one costs more than most answers do.
+    whole: Arc<OnceLock<Router>>,
 }
 
 impl Serving {
@@ -88,18 +97,20 @@ impl Serving {
 
     /// Where metrics and administration answer.
     pub fn admin_address(&self) -> SocketAddr {
-        self.listeners.last().map_or(self.address, |(address, _)| *address)
+        self.listeners.last().map_or(self.address, |listener| listener.address)
     }
 
     /// Everything is there: from now on all routes answer.
-    pub fn open(&self, state: State) {
-        self.whole.get_or_init(|| state);
+    pub fn open(&self, state: &State) {
+        for Listener { face, whole, .. } in &self.listeners {
+            whole.get_or_init(|| router(*face, state.clone()));
+        }
     }
 
     /// Waits until it has ended: after `shutdown` was cancelled and the requests under way were answered.
     pub async fn ended(self) -> Result<(), Error> {
-        for (_, task) in self.listeners {
-            match task.await {
+        for listener in self.listeners {
+            match listener.task.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(Error::Ended(error.to_string())),
                 Err(error) => return Err(Error::Ended(error.to_string())),
@@ -112,7 +123,6 @@ impl Serving {
 /// Serves the sidecar until `shutdown` is cancelled, then answers what is under way and ends. Until it is
 /// [opened](Serving::open) only the routes that need no key answer.
 pub fn serve(listen: &Listen, state: &State, shutdown: &CancellationToken) -> Result<Serving, Error> {
-    let whole = Arc::new(OnceLock::new());
     let faces = match listen.admin {
         None => vec![(Face::Whole, "sidecar.listen", listen.address)],
         Some(admin) => {
@@ -121,16 +131,18 @@ pub fn serve(listen: &Listen, state: &State, shutdown: &CancellationToken) -> Re
     };
     let mut listeners = Vec::with_capacity(faces.len());
     for (face, setting, address) in faces {
-        let service = service(face, state, Arc::clone(&whole));
+        let whole = Arc::new(OnceLock::new());
+        let service = service(starting(face, state.clone()), Arc::clone(&whole));
         // Behind a proxy all connections are the proxy's: there is nobody to tell apart.
         let proxied = face.proxies(state) > 0;
         let of_one_address = if proxied { listen.connections } else { listen.connections_per_address };
         let door = Door::new(listen.connections, of_one_address, listen.write, Arc::clone(&state.metrics));
         let started = start(listen, address, (door, service), shutdown.clone());
-        listeners.push(started.map_err(|source| Error::Bind { setting, address, source })?);
+        let (address, task) = started.map_err(|source| Error::Bind { setting, address, source })?;
+        listeners.push(Listener { face, address, task, whole });
     }
-    let address = listeners.first().map_or(listen.address, |(address, _)| *address);
-    Ok(Serving { address, listeners, whole })
+    let address = listeners.first().map_or(listen.address, |listener| listener.address);
+    Ok(Serving { address, listeners })
 }
 
 fn start(
@@ -167,13 +179,8 @@ fn server(listen: &Listen, listener: TcpListener, handle: Handle<SocketAddr>) ->
 }
 
 /// Hands each request to the whole service, or to what there is while there is no whole one.
-fn service(face: Face, state: &State, whole: Arc<OnceLock<State>>) -> Router {
-    let (starting, opened) = (starting(face, state.clone()), OnceLock::new());
-    Router::new().fallback(move |request: Request| {
-        let open = |state: &State| opened.get_or_init(|| router(face, state.clone())).clone();
-        let router = whole.get().map_or_else(|| starting.clone(), open);
-        async move { router.oneshot(request).await }
-    })
+fn service(starting: Router, whole: Arc<OnceLock<Router>>) -> Router {
+    Router::new().fallback(move |request: Request| whole.get().unwrap_or(&starting).clone().oneshot(request))
 }
 
 async fn stop(handle: Handle<SocketAddr>, shutdown: CancellationToken, drain: Duration) {

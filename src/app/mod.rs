@@ -184,7 +184,7 @@ impl App {
         let (admin, socket) = common.load_keys(&ground.log)?;
         let mut threads = common.workers(&ground)?;
         let state = common.state(Some(&ground.log), Some(&admin))?;
-        sidecar.open(state.clone());
+        sidecar.open(&state);
         threads.push(common.housekeeping(&ground)?);
         common.health.running();
         let Common { tls, metrics, health, partitions, audit, stop, stop_sidecar, stop_last, runtime, .. } = common;

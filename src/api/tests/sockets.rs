@@ -20,7 +20,7 @@ pub(super) fn listen() -> Listen {
 pub(super) fn start_on(bench: &Bench, listen: &Listen) -> (Serving, CancellationToken) {
     let stop = CancellationToken::new();
     let serving = serve(listen, &bench.state, &stop).unwrap();
-    serving.open(bench.state.clone());
+    serving.open(&bench.state);
     (serving, stop)
 }
 
@@ -140,7 +140,7 @@ async fn until_it_is_opened_only_probes_answer() {
     let (head, body) = (answer.to_lowercase(), "\"code\":\"starting\"");
     assert!(answer.contains(body) && head.contains("retry-after: 1") && head.contains("problem+json"), "{answer}");
     assert!(exchange(address, &close("/nothing")).await.starts_with("HTTP/1.1 404"));
-    serving.open(bench.state.clone());
+    serving.open(&bench.state);
     let answer = exchange(address, &close(journey)).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     stop.cancel();
