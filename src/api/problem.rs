@@ -312,6 +312,9 @@ impl From<query::Error> for Problem {
             query::Error::Elsewhere { .. } | query::Error::Partly { .. } => {
                 Self::new(Code::PartitionElsewhere, error.to_string())
             }
+            query::Error::TooLong => {
+                Self::new(Code::Timeout, "the read was given up; a report over fewer days takes less")
+            }
             query::Error::Store(_) | query::Error::Record(_) | query::Error::Meta(_) => {
                 tracing::error!(%error, "the state cannot be read for a query");
                 Self::of(Code::Internal)

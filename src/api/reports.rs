@@ -19,11 +19,15 @@ use crate::query::{GroupBy, Report, ReportQuery};
     params(
         ("model" = ModelName, Query, description = "Whose credit"),
         ("from" = Bound, Query, description = "Conversions from here on"),
-        ("to" = Bound, Query, description = "And before this, which is after `from`"),
+        ("to" = Bound, Query, description = "And before this, which is after `from`, and not further behind it than `limits.report_range`"),
         ("group_by" = Option<GroupBy>, Query, description = "What lines are by; `channel` where not given"),
     ),
     responses((status = 200, description = "The sums", body = Report)))]
-pub(super) async fn channels(_: Allowed, Extract(state): Extract<State>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn channels(
+    Allowed(who): Allowed,
+    Extract(state): Extract<State>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri);
     let model =
         parameters.required("model", |name| name.parse::<Model>().map_err(|_| one_of(&Model::ALL.map(Model::name))));
@@ -31,17 +35,21 @@ pub(super) async fn channels(_: Allowed, Extract(state): Extract<State>, uri: Ur
     let to = parameters.required("to", bound);
     let grouping = |name: &str| name.parse::<GroupBy>().map_err(|()| one_of(&GroupBy::ALL.map(GroupBy::name)));
     let group_by = parameters.optional("group_by", grouping).unwrap_or(GroupBy::Channel);
-    if let (Some(from), Some(to)) = (from, to)
-        && from >= to
-    {
-        parameters.fault("to", "not after from");
+    if let (Some(from), Some(to)) = (from, to) {
+        let longest = state.bounds().limits.report_range;
+        if from >= to {
+            parameters.fault("to", "not after from");
+        } else if u128::from(from.abs_diff(to)) > longest.as_millis() {
+            let days = longest.as_secs() / 86_400;
+            parameters.fault("to", format!("more than {days} days after from, the most that a report may be about"));
+        }
     }
     parameters.finish()?;
     let (Some(model), Some(from), Some(to)) = (model, from, to) else {
         return Err(Problem::of(super::Code::InvalidParameters)); // `finish` has refused it already
     };
     let query = ReportQuery { model, from, to, group_by };
-    fresh::answer(&state, move |reader| reader.report(&query)).await
+    fresh::answer(&state, &who, move |reader| reader.report(&query)).await
 }
 
 fn one_of(names: &[&str]) -> String {

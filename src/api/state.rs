@@ -1,14 +1,14 @@
 //! What handlers work with, and what they ask of the log.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use super::limits::{Rates, Seat, Seats, Throttle};
+use super::limits::{READS, Rates, Seat, Seats, Throttle};
 use super::problem::{Code, Problem};
-use crate::access::{Admin, Keys};
+use crate::access::{Admin, Identity, Keys};
 use crate::audit::Audit;
 use crate::query::{self, Reader};
 use crate::telemetry::{Health, Metrics};
@@ -62,13 +62,21 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Requests with a key at one time; one more is answered 503.
     pub concurrency: usize,
+    /// How much time a report may be about.
+    pub report_range: Duration,
     /// How often may be asked.
     pub rates: Rates,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request: Duration::from_secs(10), body_bytes: 8 << 20, concurrency: 256, rates: Rates::default() }
+        Self {
+            request: Duration::from_secs(10),
+            body_bytes: 8 << 20,
+            concurrency: 256,
+            report_range: Duration::from_hours(24 * 400),
+            rates: Rates::default(),
+        }
     }
 }
 
@@ -98,8 +106,6 @@ pub struct Parts {
     pub cors_origins: Vec<String>,
 }
 
-/// Reads of the state at one time; further ones wait.
-const READS: usize = 16;
 /// Writes to the log at one time, of events and of keys; further ones wait.
 const WRITES: usize = 32;
 
@@ -179,18 +185,25 @@ impl State {
         done.await.map_err(|_| Problem::of(Code::Internal))
     }
 
-    /// Runs a read of the state on a thread that may block. A read whose caller has gone keeps its place until it ends,
-    /// so that impatient callers cannot pile reads up.
+    /// Runs a read of the state on a thread that may block. A read whose caller has gone keeps its places until it ends,
+    /// so that impatient callers cannot pile reads up; and it ends when the request's time is over.
     pub(super) async fn read<T: Send + 'static>(
         &self,
+        who: &Identity,
         read: impl FnOnce(&Reader) -> Result<T, query::Error> + Send + 'static,
     ) -> Result<T, Problem> {
         let closed = |_| Problem::of(Code::Internal);
+        let bounds = self.bounds();
+        let reader = self.reader.until(Instant::now() + bounds.limits.request);
+        // That of its key first: whoever waits for one holds none that others want.
+        let own = match bounds.throttle.reads(&who.key_id) {
+            Some(own) => Some(own.acquire_owned().await.map_err(closed)?),
+            None => None,
+        };
         let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(closed)?;
-        let reader = self.reader.clone();
         let done = tokio::task::spawn_blocking(move || {
             let answer = read(&reader);
-            drop(place);
+            drop((own, place));
             answer
         });
         done.await.map_err(|_| Problem::of(Code::Internal))?.map_err(Problem::from)

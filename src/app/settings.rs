@@ -212,6 +212,7 @@ pub fn limits(config: &Config) -> api::Limits {
         request: limits.request_timeout.duration(),
         body_bytes: limits.body_size.as_usize(),
         concurrency: limits.concurrency,
+        report_range: limits.report_range.duration(),
         rates: api::Rates {
             all: api::Rate::per_second(limits.rate, limits.burst),
             key: api::Rate::per_second(limits.key_rate, limits.key_burst),

@@ -326,6 +326,11 @@ pub(super) const SECTIONS: &[Section] = &[
                 "size, 1KiB to 1GiB",
                 "The largest request body, also unpacked; beyond it 413.",
             ),
+            setting(
+                "limits.report_range",
+                "duration, 1d to 36525d",
+                "How much time one report may be about; beyond it 422.",
+            ),
         ],
     },
     Section {

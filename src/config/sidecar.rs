@@ -69,6 +69,7 @@ pub struct Limits {
     pub concurrency: usize,
     pub request_timeout: Span,
     pub body_size: Size,
+    pub report_range: Span,
 }
 
 impl Default for Limits {
@@ -83,6 +84,7 @@ impl Default for Limits {
             concurrency: 256,
             request_timeout: Span::from_secs(10),
             body_size: Size::from_mib(8),
+            report_range: Span::from_days(400),
         }
     }
 }
@@ -149,6 +151,7 @@ impl Limits {
         within("limits.concurrency", self.concurrency as u64, 1, 100_000, problems);
         let (least, most) = (Span::from_millis(100), Span::from_secs(300));
         between("limits.request_timeout", self.request_timeout, least, most, problems);
+        between("limits.report_range", self.report_range, Span::from_days(1), Span::from_days(36_525), problems);
         within("limits.body_size", self.body_size.bytes(), 1 << 10, 1 << 30, problems);
     }
 }

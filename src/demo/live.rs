@@ -103,6 +103,7 @@ fn credit_by_channel(partitions: &Partitions) -> Result<Channels, store::Error> 
                 let name = if cell.unattributed { UNATTRIBUTED } else { cell.name.unwrap_or_default() };
                 let (left, right) = sums.entry(name.to_owned()).or_default();
                 *(if first { left } else { right }) += sum.credit_micros;
+                Ok::<_, store::Error>(())
             })?;
         }
     }

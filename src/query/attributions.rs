@@ -96,7 +96,8 @@ impl Reader {
     pub fn attributions(&self, conversion_id: &str) -> Result<Answer<Attributions>, Error> {
         let mut all = Freshness::default();
         let mut held = 0;
-        for (number, partition) in self.partitions.all() {
+        for (number, partition) in self.each() {
+            self.in_time()?;
             held += 1;
             let view = partition.view();
             let key = view.hasher().conversion(conversion_id);

@@ -22,6 +22,7 @@ pub(crate) mod samples;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::codec::record::Corrupt;
 use crate::core::Rules;
@@ -56,6 +57,9 @@ pub enum Error {
         /// How many there are.
         of: u32,
     },
+    /// It takes longer than whoever asks will wait.
+    #[error("the read was given up: its time was over")]
+    TooLong,
     /// The state cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -82,6 +86,8 @@ pub struct Reader {
     partitions: Arc<Partitions>,
     rules: Arc<Rules>,
     count: NonZeroU32,
+    /// When nobody waits for the answer any more.
+    until: Option<Instant>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -93,7 +99,12 @@ impl std::fmt::Debug for Reader {
 impl Reader {
     /// Reads over `partitions`, of which there are `count` in all; rows by `rules`.
     pub fn new(partitions: Arc<Partitions>, rules: Arc<Rules>, count: NonZeroU32) -> Self {
-        Self { partitions, rules, count }
+        Self { partitions, rules, count, until: None }
+    }
+
+    /// The same, but for reads that are given up then: [`Error::TooLong`].
+    pub fn until(&self, then: Instant) -> Self {
+        Self { until: Some(then), ..self.clone() }
     }
 
     /// How many partitions there are, on all instances together.
@@ -114,10 +125,20 @@ impl Reader {
     /// How fresh all partitions held here are together.
     pub fn freshness(&self) -> Result<Freshness, Error> {
         let mut freshness = Freshness::default();
-        for (number, partition) in self.partitions.all() {
+        for (number, partition) in self.each() {
             freshness.add(number, &partition.view())?;
         }
         Ok(freshness)
+    }
+
+    /// The partitions held here, one at a time: while one is read, the others can be given up.
+    fn each(&self) -> impl Iterator<Item = (u32, Arc<Partition>)> {
+        (0..self.count.get()).filter_map(|number| Some((number, self.partitions.get(number)?)))
+    }
+
+    /// An error once the time is over. It asks the clock: not for every cell.
+    fn in_time(&self) -> Result<(), Error> {
+        if self.until.is_some_and(|until| Instant::now() >= until) { Err(Error::TooLong) } else { Ok(()) }
     }
 
     fn of_user(&self, user_id: &str) -> Result<(u32, Arc<Partition>), Error> {

@@ -13,6 +13,8 @@ use crate::core::{Millis, Model};
 use crate::store::{Cell, Dimension, Sum};
 
 const DAY: Millis = 86_400_000;
+/// Between two looks at the clock: less than a millisecond's work.
+const CELLS_A_LOOK: u32 = 1_024;
 
 /// What lines are by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -123,16 +125,25 @@ type Place = (Option<String>, bool, Option<String>);
 
 impl Reader {
     /// Sums credit and credited value over the partitions held here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLong`] where its [time](Reader::until) is over before it is done.
     pub fn report(&self, query: &ReportQuery) -> Result<Answer<Report>, Error> {
         let mut freshness = Freshness::default();
         let mut sums: BTreeMap<Place, Sum> = BTreeMap::new();
-        let mut summed = 0;
-        for (number, partition) in self.partitions.all() {
+        let (mut summed, mut cells) = (0, 0_u32);
+        for (number, partition) in self.each() {
             let view = partition.view();
             freshness.add(number, &view)?;
             view.rollups(query.model, query.group_by.dimension(), query.from, query.to, |cell, sum| {
+                if cells.is_multiple_of(CELLS_A_LOOK) {
+                    self.in_time()?;
+                }
+                cells = cells.wrapping_add(1);
                 let place = (query.group_by.name_of(cell), cell.unattributed, cell.currency.map(str::to_owned));
                 sums.entry(place).or_default().add(sum);
+                Ok::<_, Error>(())
             })?;
             summed += 1;
         }
@@ -165,6 +176,8 @@ fn day(at: Millis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::query::samples::Shop;
 
@@ -224,6 +237,17 @@ mod tests {
         sold(&shop, 0, NOON, &[(Some("email"), false, 300)]);
         assert_eq!(lines(&shop, GroupBy::Channel, NOON, NOON + 900_000).len(), 1);
         assert_eq!(lines(&shop, GroupBy::Channel, NOON - 900_000, NOON).len(), 0);
+    }
+
+    #[test]
+    fn a_report_is_given_up_when_its_time_is_over() {
+        let shop = Shop::open();
+        sold(&shop, 1, NOON, &[(Some("email"), false, 300)]);
+        let query = ReportQuery { model: Model::Linear, from: NOON, to: NOON + DAY, group_by: GroupBy::Channel };
+        let now = Instant::now();
+        let within = |time| shop.reader.until(now + time).report(&query);
+        assert!(within(Duration::from_secs(600)).is_ok());
+        assert!(matches!(within(Duration::ZERO), Err(Error::TooLong)));
     }
 
     #[test]

@@ -164,14 +164,14 @@ impl<'p> View<'p> {
 
     /// Calls `each` with every cell of a model and dimension whose bucket begins in [from, to), both in milliseconds and
     /// multiples of [`rollups::BUCKET_MS`]. A cell may come in more than one part.
-    pub fn rollups(
+    pub fn rollups<E: From<Error>>(
         &self,
         model: Model,
         dimension: Dimension,
         from: Millis,
         to: Millis,
-        mut each: impl FnMut(&Cell<'_>, Sum),
-    ) -> Result<(), Error> {
+        mut each: impl FnMut(&Cell<'_>, Sum) -> Result<(), E>,
+    ) -> Result<(), E> {
         let start = rollups::bound(dimension, model, Cell::bucket_of(from));
         let end = rollups::bound(dimension, model, Cell::bucket_of(to));
         if start >= end {
@@ -182,10 +182,10 @@ impl<'p> View<'p> {
         while let Some((key, value)) = iter.item() {
             let cell = rollups::read(key, self.opened(key, value, &mut room)?, model, dimension);
             let (cell, sum) = cell.ok_or_else(|| self.corrupt("a rollup cell that cannot be read"))?;
-            each(&cell, sum);
+            each(&cell, sum)?;
             iter.next();
         }
-        iter.status().map_err(|e| self.failed(&e))
+        iter.status().map_err(|e| self.failed(&e).into())
     }
 
     /// Calls `each` with up to `limit` conversions that lie behind `after`, in the order of their places. The answer is the

@@ -2,8 +2,8 @@
 
 The key for a route is that of the role that the route is for. Rules that no schema can say are kept by bending valid requests,
 so that every check stays on: bytes, not characters, are counted; a whole number has no fraction, not even `.0`; `to` is after
-`from`; nothing happens in the future, nothing expires in the past, and no offset leads out of the century; a network has no
-bits behind its prefix; a cursor is what a page gave out.
+`from`, and not too far; nothing happens in the future, nothing expires in the past, and no offset leads out of the century; a
+network has no bits behind its prefix; a cursor is what a page gave out.
 """
 
 import ipaddress
@@ -21,6 +21,7 @@ BYTES = {"event_id": 128, "user_id": 128, "adjusts": 128, "conversion_id": 128, 
 NUMBERS = {"occurred_at", "expires_at", "cost_micros", "value_micros", "requests_per_second", "burst", "grace_seconds"}
 FIRST, LAST = 946_684_800_000, 4_102_444_799_999  # the first and the last moment there is
 PAST = 1_767_225_600_000  # 2026-01-01
+REPORT_RANGE = 400 * 86_400_000  # limits.report_range
 KEYS = {role: os.environ[f"TRIBUTARY_KEY_{role.upper()}"] for role in ROLES.values()}
 KEY_IDS = {key.split("_")[2] for key in KEYS.values()}
 
@@ -75,8 +76,10 @@ def shortened(name, value):
 
 def bend_query(query):
     query.pop("cursor", None)
-    if "from" in query and "to" in query and not FIRST <= moment(query["from"]) < moment(query["to"]) <= LAST + 1:
-        query["from"], query["to"] = PAST, "2026-02-01"
+    if "from" in query and "to" in query:
+        begin, end = moment(query["from"]), moment(query["to"])
+        if not FIRST <= begin < end <= min(LAST + 1, begin + REPORT_RANGE):
+            query["from"], query["to"] = PAST, "2026-02-01"
 
 
 def bend_body(body):

@@ -41,6 +41,7 @@ pub fn state(stage: &mut Stage, partitions: &store::Partitions, partition: u32) 
                 let place = (cell.model, cell.dimension, cell.bucket, name, cell.unattributed, currency);
                 let total = found.entry(place).or_default();
                 *total = (total.0 + sum.credit_micros, total.1 + sum.credited_micros);
+                Ok::<_, store::Error>(())
             };
             let whole = |at: i64| at - at % BUCKET_MS;
             view.rollups(model, dimension, whole(MIN_TIME), whole(END_TIME), each).unwrap();

@@ -9,7 +9,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use super::{Seats, TooMany};
+use super::TooMany;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -83,14 +83,12 @@ pub(super) fn seconds(time: Duration) -> u64 {
 /// A bucket.
 pub(crate) struct Bucket {
     rate: Rate,
-    /// What was taken and is under way.
-    pub(super) busy: Seats,
     limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
 }
 
 impl Bucket {
     pub(super) fn new(rate: Rate) -> Self {
-        Self { rate, busy: Seats::default(), limiter: RateLimiter::direct(rate.quota()).with_middleware() }
+        Self { rate, limiter: RateLimiter::direct(rate.quota()).with_middleware() }
     }
 
     pub(super) fn rate(&self) -> Rate {

@@ -20,6 +20,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use addresses::Addresses;
 pub(super) use addresses::network;
 pub use bucket::Rate;
@@ -28,6 +30,9 @@ pub(super) use client::origin;
 pub(super) use seats::{Seat, Seats};
 
 use super::problem::{Code, Problem};
+
+/// Reads of the state at one time; further ones wait. No key has more than half of these places, however wide its reports.
+pub(super) const READS: usize = 16;
 
 /// The rates that hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +79,18 @@ pub(super) struct Throttle(Arc<Buckets>);
 struct Buckets {
     rates: Rates,
     all: Bucket,
-    keys: RwLock<HashMap<String, Arc<Bucket>>>,
+    keys: RwLock<HashMap<String, Arc<OfKey>>>,
     strangers: Bucket,
     addresses: Addresses,
+}
+
+/// What is counted of one key.
+struct OfKey {
+    bucket: Bucket,
+    /// Requests under way.
+    busy: Seats,
+    /// Reads of the state under way.
+    reads: Arc<Semaphore>,
 }
 
 impl Throttle {
@@ -111,21 +125,30 @@ impl Throttle {
         most: usize,
     ) -> Result<(Allowance, Seat), (Allowance, TooMany)> {
         let rate = own.unwrap_or(self.0.rates.key);
-        let known = self.0.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).map(Arc::clone);
-        let bucket = match known.filter(|bucket| bucket.rate() == rate) {
-            Some(bucket) => bucket,
+        let OfKey { bucket, busy, .. } = &*match self.known(id).filter(|known| known.bucket.rate() == rate) {
+            Some(known) => known,
             None => self.begin(id, rate),
         };
         let allowance = bucket.take().map_err(|too_many| (bucket.empty(too_many), too_many))?;
-        let seat = bucket.busy.take(most).ok_or((allowance, TooMany { wait: Duration::from_secs(1) }))?;
+        let seat = busy.take(most).ok_or((allowance, TooMany { wait: Duration::from_secs(1) }))?;
         Ok((allowance, seat))
     }
 
-    fn begin(&self, id: &str, rate: Rate) -> Arc<Bucket> {
-        let bucket = Arc::new(Bucket::new(rate));
+    /// The places for reads of a key that has asked.
+    pub(super) fn reads(&self, id: &str) -> Option<Arc<Semaphore>> {
+        self.known(id).map(|known| Arc::clone(&known.reads))
+    }
+
+    fn known(&self, id: &str) -> Option<Arc<OfKey>> {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).map(Arc::clone)
+    }
+
+    fn begin(&self, id: &str, rate: Rate) -> Arc<OfKey> {
+        let reads = Arc::new(Semaphore::new(READS / 2));
+        let of_key = Arc::new(OfKey { bucket: Bucket::new(rate), busy: Seats::default(), reads });
         let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(id.to_owned(), Arc::clone(&bucket));
-        bucket
+        keys.insert(id.to_owned(), Arc::clone(&of_key));
+        of_key
     }
 
     /// One request more without a good key, from this address. An address beyond its rate takes nothing from other strangers,

@@ -1,6 +1,8 @@
 //! Room and time.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,7 +10,8 @@ use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 
 use super::{Bench, answer, request};
-use crate::access::Role;
+use crate::access::{Identity, Role};
+use crate::api::limits::READS;
 use crate::api::{Code, Limits, Rate, Rates};
 
 #[tokio::test]
@@ -99,6 +102,38 @@ async fn limits_are_replaced_while_the_service_runs() {
     assert_eq!(ask().await, StatusCode::TOO_MANY_REQUESTS, "the same rates, the same buckets");
     bench.state.limit(Limits::default());
     assert_eq!(ask().await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn slow_reads_of_one_key_leave_places_for_those_of_others() {
+    let bench = Bench::open();
+    let who = |id: &str| Identity { key_id: id.into(), role: Role::Viewer, rate: None };
+    let [greedy, other] = ["greedy", "other"].map(who);
+    let throttle = bench.state.bounds().throttle.clone();
+    let seats = [&greedy, &other].map(|who| throttle.key(&who.key_id, None, 99).unwrap());
+    let (running, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    for _ in 0..40 {
+        let (state, who, running, done) =
+            (bench.state.clone(), greedy.clone(), Arc::clone(&running), Arc::clone(&done));
+        tokio::spawn(async move {
+            let read = move |_: &_| {
+                running.fetch_add(1, Ordering::SeqCst);
+                while !done.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            };
+            state.read(&who, read).await
+        });
+    }
+    while running.load(Ordering::SeqCst) < READS / 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let answered = tokio::time::timeout(Duration::from_secs(10), bench.state.read(&other, |_| Ok(7))).await;
+    let ran = running.load(Ordering::SeqCst);
+    done.store(true, Ordering::SeqCst);
+    assert_eq!((answered.unwrap().unwrap(), ran), (7, READS / 2));
+    drop(seats);
 }
 
 #[tokio::test]

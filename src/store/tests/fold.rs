@@ -169,6 +169,7 @@ impl Fold {
                     .entry((dimension, model, cell.bucket, name, cell.unattributed, currency))
                     .or_default()
                     .add(sum);
+                Ok::<_, crate::store::Error>(())
             };
             view.rollups(model, dimension, 0, end, each).unwrap();
         }
