@@ -1,9 +1,9 @@
 //! Sums over all partitions held here, from integer rollups: no journey is read, whatever the range.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use chrono::DateTime;
+use hashbrown::{Equivalent, HashMap};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,12 +53,20 @@ impl GroupBy {
     }
 
     /// The line that a cell belongs to. Nobody's share is always a line of its own.
-    fn name_of(self, cell: &Cell<'_>) -> Option<String> {
-        match self {
-            Self::Day => Some(day(cell.starts_at())),
-            Self::Channel | Self::Campaign if cell.unattributed => Some(UNATTRIBUTED.to_owned()),
-            Self::Channel | Self::Campaign | Self::Kind => cell.name.map(str::to_owned),
-        }
+    fn place<'a>(self, cell: &Cell<'a>) -> Place<&'a str> {
+        let Cell { name, unattributed, currency, .. } = *cell;
+        let (day, name) = match self {
+            Self::Day => (cell.starts_at().div_euclid(DAY), None),
+            Self::Channel | Self::Campaign if unattributed => (0, Some(UNATTRIBUTED)),
+            Self::Channel | Self::Campaign | Self::Kind => (0, name),
+        };
+        Place { day, name, unattributed, currency }
+    }
+
+    fn line(self, Place { day: number, name, unattributed, currency }: Place<String>, sum: Sum) -> Line {
+        let name = if self == Self::Day { Some(day(number)) } else { name };
+        let Sum { credit_micros, credited_micros } = sum;
+        Line { name, unattributed, currency, credit_micros, credited_micros }
     }
 }
 
@@ -121,7 +129,28 @@ pub struct Line {
     pub credited_micros: i128,
 }
 
-type Place = (Option<String>, bool, Option<String>);
+/// Which line: of a report by day the number of the day since 1970, of any other the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place<T> {
+    day: Millis,
+    name: Option<T>,
+    unattributed: bool,
+    currency: Option<T>,
+}
+
+/// A line's texts are copied when it is met first: all other cells of it are added without.
+impl From<Place<&str>> for Place<String> {
+    fn from(Place { day, name, unattributed, currency }: Place<&str>) -> Self {
+        Self { day, name: name.map(str::to_owned), unattributed, currency: currency.map(str::to_owned) }
+    }
+}
+
+impl Equivalent<Place<String>> for Place<&str> {
+    fn equivalent(&self, other: &Place<String>) -> bool {
+        let texts = (self.name, self.currency) == (other.name.as_deref(), other.currency.as_deref());
+        texts && (self.day, self.unattributed) == (other.day, other.unattributed)
+    }
+}
 
 impl Reader {
     /// Sums credit and credited value over the partitions held here.
@@ -131,7 +160,7 @@ impl Reader {
     /// [`Error::TooLong`] where its [time](Reader::until) is over before it is done.
     pub fn report(&self, query: &ReportQuery) -> Result<Answer<Report>, Error> {
         let mut freshness = Freshness::default();
-        let mut sums: BTreeMap<Place, Sum> = BTreeMap::new();
+        let mut sums: HashMap<Place<String>, Sum> = HashMap::new();
         let (mut summed, mut cells) = (0, 0_u32);
         for (number, partition) in self.each() {
             let view = partition.view();
@@ -141,26 +170,26 @@ impl Reader {
                     self.in_time()?;
                 }
                 cells = cells.wrapping_add(1);
-                let place = (query.group_by.name_of(cell), cell.unattributed, cell.currency.map(str::to_owned));
-                sums.entry(place).or_default().add(sum);
+                let place = query.group_by.place(cell);
+                match sums.get_mut(&place) {
+                    Some(here) => here.add(sum),
+                    None => drop(sums.insert(place.into(), sum)),
+                }
                 Ok::<_, Error>(())
             })?;
             summed += 1;
         }
         sums.retain(|_, sum| *sum != Sum::default());
-        let line = |((name, unattributed, currency), sum): (Place, Sum)| Line {
-            name,
-            unattributed,
-            currency,
-            credit_micros: sum.credit_micros,
-            credited_micros: sum.credited_micros,
-        };
+        let mut lines: Vec<Line> = sums.into_iter().map(|(place, sum)| query.group_by.line(place, sum)).collect();
+        lines.sort_unstable_by(|a, b| {
+            (&a.name, a.unattributed, &a.currency).cmp(&(&b.name, b.unattributed, &b.currency))
+        });
         let value = Report {
             model: query.model.name().to_owned(),
             from: query.from,
             to: query.to,
             group_by: query.group_by,
-            lines: sums.into_iter().map(line).collect(),
+            lines,
             partitions_summed: summed,
             partitions: self.count.get(),
         };
@@ -168,10 +197,9 @@ impl Reader {
     }
 }
 
-/// The UTC day of a moment, `2026-01-31`.
-fn day(at: Millis) -> String {
-    let begin = at.div_euclid(DAY) * DAY;
-    DateTime::from_timestamp_millis(begin).map_or_else(String::new, |day| day.format("%Y-%m-%d").to_string())
+/// A UTC day by its number since 1970, `2026-01-31`.
+fn day(number: Millis) -> String {
+    DateTime::from_timestamp_millis(number * DAY).map_or_else(String::new, |day| day.format("%Y-%m-%d").to_string())
 }
 
 #[cfg(test)]
