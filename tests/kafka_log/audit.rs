@@ -49,7 +49,7 @@ fn a_broker_that_is_away_refuses_changes_and_loses_nothing() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (audit, writing) = live(&settings, folder.path());
     let denied = || draft(Action::Authorize, Outcome::Denied);
-    let change = || audit.record_blocking(draft(Action::KeyCreate, Outcome::Allowed));
+    let change = || audit.record(draft(Action::KeyCreate, Outcome::Allowed));
     change().unwrap();
     assert_eq!(read(&settings, folder.path()).0.entries, 2);
 

@@ -146,7 +146,7 @@ mod tests {
         let writing = write(&audit, Arc::new(Panics::default()), Memory::of(folder.path()), started, guard).unwrap();
         writing.ready(Duration::from_secs(10), &audit).unwrap();
         assert!(health.not_ready().is_empty() && heard.try_recv().is_err());
-        let change = || audit.record_blocking(Draft::new(Caller::system(), Action::KeyCreate, "", Outcome::Allowed));
+        let change = || audit.record(Draft::new(Caller::system(), Action::KeyCreate, "", Outcome::Allowed));
         assert!(change().is_err(), "whoever waits is told");
         let Event::Ended { name, error: Some(error) } = heard.recv().unwrap() else { panic!("a clean end") };
         assert_eq!((name.as_str(), error.to_string().contains("panicked")), ("audit", true), "{error}");
