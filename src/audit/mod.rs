@@ -12,7 +12,7 @@
 //! There are two ways in. [`Audit::record`] returns once the entry is durable, and stands before every change: a change
 //! that the audit cannot tell of, or not in time, is not made. [`Audit::decision`] returns once the entry is queued, and waits where the
 //! queue is full: what was decided is not lost, memory stays flat, and who floods us waits. Strangers have room of their
-//! own, and no wait ([`Audit::decision_of_stranger`]).
+//! own, and no wait ([`Audit::decision_of_stranger`]); so have keys that are known and open nothing.
 //!
 //! **Architecture invariant:** no secret, no content of an event and no user's id is handed to this module, and it knows
 //! neither log, nor request, nor configuration.
@@ -93,6 +93,8 @@ pub struct Settings {
     pub queue: usize,
     /// Decisions of strangers that may, beside them.
     pub strangers: usize,
+    /// Decisions of keys that are known and open nothing that may, beside both.
+    pub shut_keys: usize,
     /// How long a decision waits for room in the queue, and a change for its entry to be durable.
     pub patience: Duration,
     /// Which share of the allowed reads is written: 0 to 1.
@@ -130,7 +132,7 @@ impl Audit {
             seed = settings.queue.to_le_bytes(); // only which reads are sampled could then be foreseen
         }
         let audit = Self(Arc::new(Inner {
-            queue: Arc::new(Queue::new(settings.queue, settings.strangers)),
+            queue: Arc::new(Queue::new(settings.queue, settings.strangers, settings.shut_keys)),
             observer,
             patience: AtomicU64::new(0),
             clock: settings.clock,
@@ -204,6 +206,15 @@ impl Audit {
     /// [`Unavailable`] when there is no room.
     pub fn decision_of_stranger(&self, draft: Draft) -> Result<(), Unavailable> {
         self.told(self.0.queue.put_of_stranger(draft, (self.0.clock)()))
+    }
+
+    /// As [`Self::decision_of_stranger`], of somebody whose key was good once, or is good elsewhere: however many strangers
+    /// there are, there is room for these.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there is no room.
+    pub fn decision_of_shut_key(&self, draft: Draft) -> Result<(), Unavailable> {
+        self.told(self.0.queue.put_of_shut_key(draft, (self.0.clock)()))
     }
 
     /// As [`Self::decision`], for a read that was allowed: only a share of them is written.

@@ -68,6 +68,8 @@ pub(super) struct Queue {
     room: Arc<Semaphore>,
     /// The same for what was decided of strangers, who can flood us: they take no room from anybody.
     strangers: Arc<Semaphore>,
+    /// The same for what was decided of keys that are known and open nothing: no flood of strangers hides them.
+    shut_keys: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -98,10 +100,11 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Queue {
-    /// With room for so many decisions, and so many of strangers.
-    pub(super) fn new(capacity: usize, strangers: usize) -> Self {
-        let [room, strangers] = [capacity, strangers].map(|room| Arc::new(Semaphore::new(room.clamp(1, 1 << 20))));
-        Self { inner: Mutex::default(), news: Condvar::new(), ended: Condvar::new(), room, strangers }
+    /// With room for so many decisions, so many of strangers, and so many of keys that open nothing.
+    pub(super) fn new(room: usize, strangers: usize, shut_keys: usize) -> Self {
+        let room_for = |entries: usize| Arc::new(Semaphore::new(entries.clamp(1, 1 << 20)));
+        let [room, strangers, shut_keys] = [room, strangers, shut_keys].map(room_for);
+        Self { inner: Mutex::default(), news: Condvar::new(), ended: Condvar::new(), room, strangers, shut_keys }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -137,7 +140,16 @@ impl Queue {
 
     /// Puts in what was decided of a stranger, where there is room for it now.
     pub(super) fn put_of_stranger(&self, draft: Draft, at: Millis) -> Result<(), Unavailable> {
-        match Arc::clone(&self.strangers).try_acquire_owned() {
+        self.put_at_once(&self.strangers, draft, at)
+    }
+
+    /// The same, of a key that is known and opens nothing.
+    pub(super) fn put_of_shut_key(&self, draft: Draft, at: Millis) -> Result<(), Unavailable> {
+        self.put_at_once(&self.shut_keys, draft, at)
+    }
+
+    fn put_at_once(&self, room: &Arc<Semaphore>, draft: Draft, at: Millis) -> Result<(), Unavailable> {
+        match Arc::clone(room).try_acquire_owned() {
             Err(TryAcquireError::NoPermits) => Err(self.full()),
             Err(TryAcquireError::Closed) => Err(Unavailable::stopping()),
             Ok(room) => self.push(Item { draft, at, kind: Kind::Decision { _room: room } }),
@@ -243,6 +255,7 @@ impl Queue {
         }
         self.room.close();
         self.strangers.close();
+        self.shut_keys.close();
         self.news.notify_all();
     }
 

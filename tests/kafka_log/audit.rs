@@ -16,8 +16,8 @@ use crate::worker::{eventually, settings};
 
 fn live(settings: &kafka::Settings, folder: &Path) -> (Audit, Writing) {
     let patience = Duration::from_secs(10);
-    let audit =
-        Audit::new(&Settings { queue: 4_096, strangers: 1, patience, read_sample: 1.0, clock: || 0 }, Arc::new(()));
+    let settings_of = Settings { queue: 4_096, strangers: 1, shut_keys: 1, patience, read_sample: 1.0, clock: || 0 };
+    let audit = Audit::new(&settings_of, Arc::new(()));
     let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
     let log = Arc::new(KafkaAudit::open(settings).unwrap());
     let writing = Writing::start(&audit, log, Memory::of(folder), started, || ()).unwrap();

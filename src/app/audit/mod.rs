@@ -139,8 +139,8 @@ mod tests {
         health.running();
         let watch = Watch { metrics: Arc::new(Metrics::new().unwrap()), health: Arc::clone(&health) };
         let patience = Duration::from_secs(10);
-        let audit =
-            Audit::new(&Settings { queue: 8, strangers: 1, patience, read_sample: 1.0, clock: || 0 }, Arc::new(watch));
+        let settings = Settings { queue: 8, strangers: 1, shut_keys: 1, patience, read_sample: 1.0, clock: || 0 };
+        let audit = Audit::new(&settings, Arc::new(watch));
         let guard = Guard::new("audit".into(), events, stop.clone());
         let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
         let writing = write(&audit, Arc::new(Panics::default()), Memory::of(folder.path()), started, guard).unwrap();

@@ -62,7 +62,7 @@ fn live(folder: &Path, log: Arc<dyn AuditLog>) -> Life {
 /// One in which a decision waits for so long.
 fn live_with(folder: &Path, log: Arc<dyn AuditLog>, patience: Duration) -> Life {
     let counts = Arc::new(Counts::default());
-    let settings = Settings { queue: CAPACITY, strangers: CAPACITY, patience, read_sample: 1.0, clock };
+    let settings = Settings { queue: CAPACITY, strangers: CAPACITY, shut_keys: 1, patience, read_sample: 1.0, clock };
     let audit = Audit::new(&settings, Arc::clone(&counts) as Arc<dyn Observer>);
     let started = Started { instance: "i0".into(), version: "1".into(), config: "c".into() };
     let writing = Writing::start(&audit, log, Memory::of(folder), started, || ()).unwrap();
