@@ -94,12 +94,7 @@ fn turn_of(state: &State, who: &Identity) -> Result<(Allowance, Seat), (Allowanc
 }
 
 /// A turn of whoever shows no good key: of strangers, or, where the secret is right, of the key that opens nothing.
-fn turn_without_key(
-    state: &State,
-    id: Option<&str>,
-    origin: Option<Origin>,
-    denied: Denied,
-) -> Result<(), TooMany> {
+fn turn_without_key(state: &State, id: Option<&str>, origin: Option<Origin>, denied: Denied) -> Result<(), TooMany> {
     let throttle = &state.bounds().throttle;
     match id {
         Some(id) if denied.is_proven() => throttle.shut_key(id),

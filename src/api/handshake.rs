@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-use crate::telemetry::events::{Handshake, HandshakeFailed};
 use crate::telemetry::Metrics;
+use crate::telemetry::events::{Handshake, HandshakeFailed};
 
 /// Counts it, and tells of it now and then.
 pub(super) fn failed(from: IpAddr, error: &io::Error, metrics: &Metrics) {

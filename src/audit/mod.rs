@@ -7,6 +7,7 @@
 //! | `memory` | what the data folder remembers of it, so that no moment of a crash leaves a doubt |
 //! | `log` | what is asked of the audit topic |
 //! | `queue`, `writer` | from those who have something to tell to the one thread that writes it |
+//! | `shown` | entries as people look at them, and which are asked for |
 //! | `verify` | reading it back: what was removed, altered, moved or put in |
 //!
 //! There are two ways in. [`Audit::record`] returns once the entry is durable, and stands before every change: a change
@@ -22,6 +23,7 @@ pub mod entry;
 pub mod log;
 pub mod memory;
 mod queue;
+pub mod shown;
 #[cfg(test)]
 mod tests;
 pub mod verify;

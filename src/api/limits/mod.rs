@@ -95,7 +95,8 @@ impl Throttle {
     /// those of addresses begin full where their rate is another.
     pub(super) fn at(&self, rates: Rates) -> Self {
         let now = &*self.0;
-        let bucket = |now: &Arc<Bucket>, rate| if now.rate() == rate { Arc::clone(now) } else { Arc::new(now.at(rate)) };
+        let bucket =
+            |now: &Arc<Bucket>, rate| if now.rate() == rate { Arc::clone(now) } else { Arc::new(now.at(rate)) };
         let addresses = if now.rates.bad_keys == rates.bad_keys {
             Arc::clone(&now.addresses)
         } else {

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{Bench, request};
 use super::sockets::{close, exchange, exchange_on, listen, occupy, start_on};
+use super::{Bench, request};
 use crate::access::token::{Fresh, Token};
 use crate::access::{NewKey, Role};
 use crate::api::{Limits, Listen, Rate, Rates};

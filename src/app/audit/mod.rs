@@ -1,6 +1,7 @@
 //! `tributary.audit` on either log: writing it, and what becomes of its entries.
 
 mod source;
+pub mod tail;
 pub mod verify;
 
 use std::sync::Arc;
