@@ -27,14 +27,14 @@ fn life(entries: &[Draft], over: bool) -> (Vec<Record>, String) {
 
 #[test]
 fn a_life_that_ends_without_a_stop_is_a_note_once_the_next_has_begun() {
-    let denied = Draft::new(Caller::anonymous(), Action::Authenticate, "GET /", Outcome::Denied);
-    let (log, chain) = life(&[denied.clone()], true);
+    let denied = [Draft::new(Caller::anonymous(), Action::Authenticate, "GET /", Outcome::Denied)];
+    let (log, chain) = life(&denied, true);
     let (summary, found) = read(0, &log, None);
     assert_eq!(found, [Finding::Cut { chain: chain.clone(), seq: 1 }]);
     assert_eq!((summary.differences, summary.notes), (0, 1));
     assert!(found[0].to_string().ends_with("(note)"), "{}", found[0]);
-    assert_eq!(read(0, &life(&[denied.clone()], false).0, None).1, [], "it may still go on");
-    assert_eq!(read(0, &life(&[denied, stop()], true).0, None).1, []);
+    assert_eq!(read(0, &life(&denied, false).0, None).1, [], "it may still go on");
+    assert_eq!(read(0, &life(&[denied.as_slice(), &[stop()]].concat(), true).0, None).1, []);
 }
 
 #[test]

@@ -83,3 +83,17 @@ impl HandshakeFailed<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_scans_the_port_does_not_hide_a_refused_certificate() {
+        let metrics = Metrics::new().unwrap();
+        let failed = |kind| HandshakeFailed { from: [192, 0, 2, 7].into(), kind, reason: "why" }.emit(&metrics);
+        [Handshake::Protocol, Handshake::Timeout, Handshake::Rejected, Handshake::Closed].into_iter().for_each(failed);
+        assert_eq!(metrics.lines.certificate_refused.pass(), Some(0));
+        assert_eq!(metrics.lines.handshake_failed.pass(), None, "they had their line");
+    }
+}
