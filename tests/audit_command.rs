@@ -2,8 +2,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::io::{BufRead, BufReader};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,7 +18,7 @@ mod binary;
 #[path = "support/running.rs"]
 mod running;
 
-use binary::run;
+use binary::{run, tributary};
 use running::Running;
 
 fn config(folder: &Path) -> PathBuf {
@@ -27,9 +29,18 @@ fn verify(config: &Path) -> (i32, String, String) {
     run(&["audit", "verify", "--config", config.to_str().unwrap()])
 }
 
-fn well(config: &Path) {
+/// Nothing is wrong; what is remarked on all the same.
+fn well(config: &Path) -> String {
     let (code, found, summary) = verify(config);
     assert!(code == 0 && summary.contains(": 0 differences"), "{code}: {found}{summary}");
+    found
+}
+
+/// What `tributary audit tail` prints.
+fn tail(config: &Path, options: &[&str]) -> String {
+    let (code, printed, message) = run(&[&["audit", "tail", "--config", config.to_str().unwrap()], options].concat());
+    assert_eq!(code, 0, "{options:?}: {message}");
+    printed
 }
 
 fn broker(folder: &Path) -> std::sync::Arc<Broker> {
@@ -58,7 +69,7 @@ fn a_story_goes_on_over_a_kill_and_who_meddles_with_it_is_found() {
     }
     well(&config); // of the running instance
     life.kill();
-    well(&config); // of the folder
+    assert_eq!(well(&config), "", "of the folder: that it was killed, only the next life shows");
     for _ in 0..3 {
         let life = Running::start(&config);
         assert_eq!(life.ask("/v1/users/wilhelmina/journey", key.trim()), 403);
@@ -67,7 +78,12 @@ fn a_story_goes_on_over_a_kill_and_who_meddles_with_it_is_found() {
     let life = Running::start(&config);
     assert_eq!(create().0, 0);
     life.stop();
-    well(&config);
+    let remarks = well(&config);
+    assert_eq!(
+        remarks.matches(": the last entry is no stop: the process was killed, or died (note)").count(),
+        4,
+        "{remarks}"
+    );
 
     let told: Vec<_> = entries(data)
         .iter()
@@ -97,6 +113,70 @@ fn meddle(data: &Path, config: &Path) {
     let (_, offset) = broker(data).append(Topic::Audit, &[record]).unwrap()[0];
     let (code, found, _) = verify(config);
     assert!(code == 4 && found.contains(&format!("offset {offset}: foreign")), "{code}: {found}");
+}
+
+/// As an operator asks who was told by a client that its request was refused.
+#[test]
+fn a_refused_request_is_found_by_its_id_and_those_to_come_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let life = Running::start(&config);
+    let (_, key, _) = run(&["keys", "create", "--role", "viewer", "--config", config.to_str().unwrap()]);
+    let id = key.split('_').nth(2).unwrap();
+    let refused = |key: &str| {
+        let (status, problem) = life.send("GET", "/v1/users/wilhelmina/journey", key, "");
+        let problem: Value = serde_json::from_str(&problem).unwrap();
+        (status, problem["instance"].as_str().unwrap().rsplit(':').next().unwrap().to_owned())
+    };
+    let ((_, other), (status, request)) = (refused("nonsense"), refused(key.trim()));
+    assert_eq!(status, 403);
+
+    let line = tail(&config, &["--request", &request]);
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let fields: Vec<_> = line.trim_end().split("  ").filter(|field| !field.trim().is_empty()).collect();
+    let expected = [&format!("key:{id}"), "authorize", "denied", "GET /v1/users/{user_id}/journey", "127.0.0.1"];
+    assert_eq!(fields[1..6].iter().map(|field| field.trim()).collect::<Vec<_>>(), expected, "{line}");
+    assert_eq!(fields[6..], [&request, "role viewer, scope journeys"], "{line}");
+    let entry: Value = serde_json::from_str(&tail(&config, &["--json", "--request", &request])).unwrap();
+    assert_eq!((&entry["outcome"], &entry["request_id"]), (&"denied".into(), &request.as_str().into()));
+    let all = tail(&config, &["--json"]);
+    for (options, matches) in [
+        (&["--who", id, "--outcome", "denied"][..], 1),
+        (&["--who", key.trim(), "--outcome", "denied"], 1),
+        (&["--who", "anonymous"], 1),
+        (&["--outcome", "denied"], 2),
+        (&["--since", "1h"], all.lines().count()),
+        (&["--since", "2000-01-01T00:00:00Z"], all.lines().count()),
+        (&["--since", "2099-01-01T00:00:00+02:00"], 0),
+        (&["--request", &other, "--who", id], 0),
+    ] {
+        assert_eq!(tail(&config, options).lines().count(), matches, "{options:?} of\n{all}");
+    }
+
+    let options = ["audit", "tail", "--follow", "--outcome", "denied", "--config", config.to_str().unwrap()];
+    let mut follows = tributary(&options).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follows.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains(&other) && lines.next().unwrap().contains(&request));
+    let (_, next) = refused("nonsense");
+    assert!(lines.next().unwrap().contains(&next), "it follows");
+    life.stop();
+    assert_eq!((lines.next(), follows.wait().unwrap().code()), (None, Some(0)), "until the instance stops");
+
+    // Of the folder; and what somebody put there who is no friend of terminals.
+    assert_eq!(tail(&config, &["--request", &request]), line);
+    let forged = b"{\"actor\":\"\x1b[2J\"}".as_slice();
+    let record = NewRecord { partition: 0, key: Some(b"system"), value: Some(forged), headers: &[], timestamp: 0 };
+    let (_, offset) = broker(folder.path()).append(Topic::Audit, &[record]).unwrap()[0];
+    let (people, programs) = (tail(&config, &[]), tail(&config, &["--json"]));
+    assert!(people.contains(&format!("offset {offset} is no entry")), "{people}");
+    let last: Value = serde_json::from_str(programs.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (last["offset"].as_i64(), last["unreadable"].as_str()),
+        (Some(offset), Some("{\\\"actor\\\":\\\"\\x1b[2J\\\"}"))
+    );
+    assert!(![people, programs].concat().contains('\x1b'));
+    let (code, _, message) = run(&["audit", "tail", "--since", "yesterday", "--config", config.to_str().unwrap()]);
+    assert!(code == 2 && message.contains("10m, 2h or 7d"), "{code}: {message}");
 }
 
 #[test]
@@ -131,12 +211,17 @@ fn a_stop_leaves_no_change_half_told() {
 #[test]
 fn a_log_that_cannot_be_read_is_5() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, _, message) = run(&["audit", "verify", "--data-dir", folder.path().to_str().unwrap()]);
-    assert!(code == 5 && message.contains("is not there"), "{code}: {message}");
+    for command in ["verify", "tail"] {
+        let (code, _, message) = run(&["audit", command, "--data-dir", folder.path().to_str().unwrap()]);
+        assert!(code == 5 && message.contains("is not there"), "{code}: {message}");
+    }
     assert!(!folder.path().join("log").exists(), "looking makes nothing");
     let file = folder.path().join("kafka.toml");
     std::fs::write(&file, format!("[kafka]\nbrokers = \"127.0.0.1:1\"\n[engine]\ndata_dir = {:?}\n", folder.path()))
         .unwrap();
+    let began = Instant::now();
+    let (code, _, message) = run(&["audit", "tail", "--config", file.to_str().unwrap()]);
+    assert!(code == 5 && began.elapsed() < Duration::from_secs(60), "{code}: {message}");
     let began = Instant::now();
     let (code, _, message) = run(&["audit", "verify", "--config", file.to_str().unwrap()]);
     assert!(code == 5 && began.elapsed() < Duration::from_secs(60), "{code}: {message}");

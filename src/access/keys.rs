@@ -58,6 +58,13 @@ pub enum Denied {
     Pepper,
 }
 
+impl Denied {
+    /// Whether the secret was right all the same: then the id is known to be the bearer's own.
+    pub fn is_proven(self) -> bool {
+        matches!(self, Self::Revoked | Self::Expired | Self::Network)
+    }
+}
+
 /// All keys there are.
 pub struct Keys {
     peppers: Peppers,

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `token` | the text of a key: `trb_live_<id>_<secret><checksum>` |
+//! | `file` | files that hold a secret |
 //! | `pepper` | the secret that hashes of keys are made with, and hashing itself |
 //! | `role` | roles, scopes, and the one table that joins them |
 //! | `record` | what the control topic keeps of a key |
@@ -20,6 +21,7 @@ pub mod acting;
 pub mod admin;
 mod clock;
 pub mod control;
+pub mod file;
 pub mod keys;
 mod known;
 pub mod pepper;

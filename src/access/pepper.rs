@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,7 +14,7 @@ use secrecy::zeroize::Zeroizing;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::Error;
+use super::{Error, file};
 
 const LENGTH: usize = 32;
 const FILE: &str = "pepper";
@@ -52,8 +52,7 @@ impl Pepper {
 
     /// Reads a pepper file. Refuses one that others may read.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let mode = fs::metadata(path).map_err(|e| Error::file(path, e))?.permissions().mode();
-        if mode & 0o004 != 0 {
+        if file::is_open_to_everybody(path).map_err(|e| Error::file(path, e))? {
             return Err(Error::Pepper(format!("{0} can be read by everybody; `chmod 600 {0}`", path.display())));
         }
         let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| Error::file(path, e))?);
@@ -162,6 +161,8 @@ pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

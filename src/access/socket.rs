@@ -53,8 +53,12 @@ pub enum Request {
         /// Whether to begin with the oldest rows that are still there.
         beginning: bool,
     },
-    /// Send the entries of the audit log that there are, a line each.
-    Audit,
+    /// Send the entries of the audit log, a line each.
+    Audit {
+        /// Whether those to come too, until the caller goes away.
+        #[serde(default)]
+        follow: bool,
+    },
 }
 
 /// What a running instance answers from.
@@ -72,8 +76,8 @@ pub struct Backend {
 
 /// The rows of the embedded log, as the socket sends them.
 pub trait Rows: Send + Sync {
-    /// Where reading begins: one position a partition.
-    fn start(&self, beginning: bool) -> Vec<i64>;
+    /// Where reading begins: one position a partition, and what else belongs to it.
+    fn start(&self, beginning: bool, follow: bool) -> Vec<i64>;
 
     /// Appends the rows from `next` on, a line of JSON each, and moves `next`; waits a moment where there are none.
     fn read(&self, next: &mut [i64], lines: &mut Vec<u8>) -> Result<(), Error>;
@@ -192,9 +196,9 @@ async fn serve_one(stream: UnixStream, backend: Backend, uid: u32, stop: &Cancel
             Some(rows) => return until(stop, send(rows, beginning, true, reader, write)).await,
             None => Reply::Error("rows are on Kafka; `tributary tail` reads them there".into()),
         },
-        Ok(Request::Audit) => match backend.entries {
-            Some(entries) => return until(stop, send(entries, true, false, reader, write)).await,
-            None => Reply::Error("the audit log is on Kafka; `tributary audit verify` reads it there".into()),
+        Ok(Request::Audit { follow }) => match backend.entries {
+            Some(entries) => return until(stop, send(entries, true, follow, reader, write)).await,
+            None => Reply::Error("the audit log is on Kafka; `tributary audit` reads it there".into()),
         },
         Ok(request) => tokio::task::spawn_blocking(move || perform(&backend, Caller::local(uid), request))
             .await
@@ -220,7 +224,7 @@ async fn send(
     mut write: OwnedWriteHalf,
 ) -> std::io::Result<()> {
     let sending = async {
-        let mut next = rows.start(beginning);
+        let mut next = rows.start(beginning, follow);
         loop {
             let (rows, mut at) = (Arc::clone(&rows), next);
             // One that reads slowly waits for itself alone.
@@ -250,7 +254,7 @@ fn perform(backend: &Backend, caller: Caller, request: Request) -> Reply {
         Request::Rotate { id, rotation } => rotate(&admin, &id, rotation),
         Request::List => Ok(Reply::Keys(backend.admin.list(now_ms()))),
         Request::Revoke { id } => admin.revoke(&id).map(|()| Reply::Revoked(id)),
-        Request::Tail { .. } | Request::Audit => Err(Error::Asked("rows are sent, not answered".into())), // served before
+        Request::Tail { .. } | Request::Audit { .. } => Err(Error::Asked("rows are sent, not answered".into())), // served before
     };
     done.unwrap_or_else(|error| Reply::Error(error.to_string()))
 }

@@ -9,7 +9,7 @@ use axum::http::{Extensions, Method};
 
 use super::problem::{Code, Problem};
 use super::state::{Appended, Ingest, IngestError, NewEvent, State};
-use crate::access::{Denied, Identity, Scope, token::Token};
+use crate::access::{Denied, Identity, Scope};
 use crate::audit::{Action, Actor, Audit, Caller, Draft, Outcome, Unavailable};
 use crate::topics::Input;
 
@@ -25,8 +25,8 @@ impl From<Unavailable> for Problem {
 
 /// Who sent this request, as the audit log names them.
 pub(super) fn caller(extensions: &Extensions, actor: Actor) -> Caller {
-    let request_id = extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    Caller { actor, client: extensions.get::<Client>().map(|client| client.0), request_id }
+    let client = extensions.get::<Client>().map(|client| client.0);
+    Caller { actor, client, request_id: request_id(extensions).to_owned() }
 }
 
 /// Where the request comes from, in its extensions.
@@ -38,17 +38,31 @@ fn object(method: &Method, extensions: &Extensions) -> String {
     format!("{method} {}", extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str))
 }
 
-/// Nobody: there is no key, or a bad one. Only this log is told what it was, and of a whole key whose.
+/// The request's id.
+pub(super) fn request_id(extensions: &Extensions) -> &str {
+    extensions.get::<RequestId>().map_or("", |id| &id.0)
+}
+
+/// Nobody: there is no key, or a bad one. Only this log is told what it was, and whose id a whole key bears; where its secret
+/// is right, that is who asks.
 pub(super) fn unauthenticated(
     audit: &Audit,
     parts: &Parts,
-    token: Option<&str>,
+    id: Option<&str>,
     denied: Denied,
 ) -> Result<(), Unavailable> {
-    let id = token.and_then(|token| Token::parse(token).ok()).map(|token| format!(": key {}", token.id));
     let object = object(&parts.method, &parts.extensions);
-    let draft = Draft::new(caller(&parts.extensions, Actor::Anonymous), Action::Authenticate, object, Outcome::Denied);
-    audit.decision_of_stranger(draft.because(format!("{denied}{}", id.unwrap_or_default())))
+    let draft = |actor, reason| {
+        let caller = caller(&parts.extensions, actor);
+        Draft::new(caller, Action::Authenticate, object, Outcome::Denied).because(reason)
+    };
+    match id {
+        Some(id) if denied.is_proven() => {
+            audit.decision_of_shut_key(draft(Actor::Key(id.to_owned()), denied.to_string()))
+        }
+        Some(id) => audit.decision_of_stranger(draft(Actor::Anonymous, format!("{denied}: key {id}"))),
+        None => audit.decision_of_stranger(draft(Actor::Anonymous, denied.to_string())),
+    }
 }
 
 /// Somebody, and whether the route's scope is open to them. Reads that name what is the key's own business are sampled;

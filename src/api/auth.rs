@@ -1,8 +1,6 @@
 //! Who asks, and whether the route's scope is open to them. [`identify`] stands before every route that needs a key; a
 //! handler's first argument is an [`Allowed`], so that nothing of a request is read before both.
 
-use std::net::IpAddr;
-
 use axum::extract::{FromRequestParts, MatchedPath, Request, State as Extract};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -11,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::audited::{self, Client};
 use super::layers;
-use super::limits::{self, Rate};
+use super::limits::{self, Allowance, Origin, Rate, Seat, TooMany};
 use super::problem::{Code, Problem};
 use super::state::State;
 use super::table;
+use crate::access::token::Token;
 use crate::access::{Denied, Identity, Scope, now_ms};
 
 /// Proof that the bearer of a key may do this, and who that is.
@@ -30,7 +29,7 @@ impl FromRequestParts<State> for Allowed {
         };
         let allowed = who.role.opens(scope);
         audited::authorized(&state.audit, parts, who, scope, allowed).await?;
-        if allowed { Ok(Self(who.clone())) } else { Err(forbidden(who, scope)) }
+        if allowed { Ok(Self(who.clone())) } else { Err(forbidden(parts, who, scope)) }
     }
 }
 
@@ -51,24 +50,22 @@ pub(super) async fn identify(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let Some(scope) = scope_of(&parts) else {
-        return next.run(Request::from_parts(parts, body)).await; // no such method, which needs no key to be told
+        // No such method, which needs no key to be told.
+        return match stray(&state, &parts, hops) {
+            Ok(()) => next.run(Request::from_parts(parts, body)).await,
+            Err(too_many) => too_many.into_response(),
+        };
     };
     parts.extensions.insert(scope); // for `Allowed`
     let origin = limits::origin(&parts, hops);
-    let counted = origin.map(|origin| origin.counted);
-    if let Some(from) = counted {
-        parts.extensions.insert(Client(from));
+    if let Some(origin) = origin {
+        parts.extensions.insert(Client(origin.counted));
     }
-    let token = bearer(&parts);
-    let proven = origin.and_then(|origin| origin.proven);
-    let who = match token.and_then(|token| state.keys.authenticate(token, proven, now_ms())) {
+    let who = match who(&state, &parts, origin) {
         Ok(who) => who,
-        Err(denied) => return refuse(&state, &parts, (token.ok(), counted), denied).into_response(),
+        Err(denied) => return refuse(&state, &parts, origin, denied).into_response(),
     };
-    let own = who.rate.map(|rate| Rate::per_second(rate.per_second.get(), rate.burst.get()));
-    let bounds = state.bounds();
-    // No key takes more than half of the places, however slowly it asks.
-    match bounds.throttle.key(&who.key_id, own, bounds.limits.concurrency.div_ceil(2).max(1)) {
+    match turn_of(&state, &who) {
         Ok((allowance, _seat)) => {
             parts.extensions.insert(who);
             let mut response = layers::bound(&state, Request::from_parts(parts, body), next).await;
@@ -76,7 +73,7 @@ pub(super) async fn identify(
             response
         }
         Err((allowance, too_many)) => {
-            tracing::debug!(key = who.key_id, "too many requests of a key");
+            tracing::debug!(key = who.key_id, request_id = id_of(&parts), "too many requests of a key");
             let mut response = too_many.problem("too many requests of this key").into_response();
             allowance.tell(response.headers_mut());
             response
@@ -84,16 +81,78 @@ pub(super) async fn identify(
     }
 }
 
-/// Turns a stranger away, without waiting for anything. Beyond the limits of strangers it is not worth an entry of the audit
-/// log each, which they could fill: the first ones say enough.
-fn refuse(state: &State, parts: &Parts, (token, from): (Option<&str>, Option<IpAddr>), denied: Denied) -> Problem {
-    if let Err(too_many) = state.bounds().throttle.stranger(from) {
+/// Who asks, by the key they show.
+fn who(state: &State, parts: &Parts, origin: Option<Origin>) -> Result<Identity, Denied> {
+    state.keys.authenticate(bearer(parts)?, origin.and_then(|origin| origin.proven), now_ms())
+}
+
+/// A turn of a valid key, and one of its places: no key takes more than half of all, however slowly it asks.
+fn turn_of(state: &State, who: &Identity) -> Result<(Allowance, Seat), (Allowance, TooMany)> {
+    let own = who.rate.map(|rate| Rate::per_second(rate.per_second.get(), rate.burst.get()));
+    let bounds = state.bounds();
+    bounds.throttle.key(&who.key_id, own, bounds.limits.concurrency.div_ceil(2).max(1))
+}
+
+/// A turn of whoever shows no good key: of strangers, or, where the secret is right, of the key that opens nothing.
+fn turn_without_key(state: &State, id: Option<&str>, origin: Option<Origin>, denied: Denied) -> Result<(), TooMany> {
+    let throttle = &state.bounds().throttle;
+    match id {
+        Some(id) if denied.is_proven() => throttle.shut_key(id),
+        _ => throttle.stranger(origin.map(|origin| origin.counted)),
+    }
+}
+
+/// Turns somebody without a good key away, without waiting for anything. Beyond their limits they are not worth an entry of
+/// the audit log each, which they could fill: the first ones say enough.
+fn refuse(state: &State, parts: &Parts, origin: Option<Origin>, denied: Denied) -> Problem {
+    let id = shown(parts);
+    let (key, request_id) = (id.unwrap_or_default(), id_of(parts));
+    if let Err(too_many) = turn_without_key(state, id, origin, denied) {
+        tracing::debug!(%denied, key, request_id, "too many requests without a valid key");
         return too_many.problem("too many requests without a valid key");
     }
-    match audited::unauthenticated(&state.audit, parts, token, denied) {
-        Ok(()) => unauthenticated(denied),
+    match audited::unauthenticated(&state.audit, parts, id, denied) {
+        Ok(()) => {
+            tracing::debug!(%denied, key, request_id, "request without a valid key");
+            // One answer for all that is wrong with a key: only our logs are told what it was.
+            Problem::new(Code::Unauthenticated, "send a valid key as `Authorization: Bearer trb_live_…`")
+        }
         Err(unaudited) => unaudited.into(),
     }
+}
+
+/// Takes a turn of whoever asks for what is not there: nobody does so for nothing, and without end.
+fn stray(state: &State, parts: &Parts, hops: usize) -> Result<(), Problem> {
+    let origin = limits::origin(parts, hops);
+    let turn = match who(state, parts, origin) {
+        Ok(who) => turn_of(state, &who).map(drop).map_err(|(_, too_many)| too_many),
+        Err(denied) => turn_without_key(state, shown(parts), origin, denied),
+    };
+    turn.map_err(|too_many| too_many.problem("too many requests for what is not there"))
+}
+
+/// The answer where no route matches, behind so many proxies.
+pub(super) async fn no_route(state: State, hops: usize, request: Request) -> Problem {
+    astray(&state, hops, request, Code::RouteNotFound)
+}
+
+/// The answer of an open route that knows no such method.
+pub(super) async fn no_method(state: State, hops: usize, request: Request) -> Problem {
+    astray(&state, hops, request, Code::MethodNotAllowed)
+}
+
+fn astray(state: &State, hops: usize, request: Request, code: Code) -> Problem {
+    stray(state, &request.into_parts().0, hops).map_or_else(|too_many| too_many, |()| Problem::of(code))
+}
+
+/// The request's id.
+fn id_of(parts: &Parts) -> &str {
+    audited::request_id(&parts.extensions)
+}
+
+/// The public id of the key that is shown, where it is a whole one.
+fn shown(parts: &Parts) -> Option<&str> {
+    Some(Token::parse(bearer(parts).ok()?).ok()?.id)
 }
 
 /// The token of `Authorization: Bearer …`; the scheme in any case (RFC 9110).
@@ -106,14 +165,9 @@ fn bearer(parts: &Parts) -> Result<&str, Denied> {
     }
 }
 
-/// One answer for all that is wrong with a key: only our log is told what it was.
-fn unauthenticated(denied: Denied) -> Problem {
-    tracing::debug!(%denied, "request without a valid key");
-    Problem::new(Code::Unauthenticated, "send a valid key as `Authorization: Bearer trb_live_…`")
-}
-
-fn forbidden(who: &Identity, scope: Scope) -> Problem {
-    tracing::debug!(key = who.key_id, role = %who.role, scope = scope.name(), "request beyond the key's role");
+fn forbidden(parts: &Parts, who: &Identity, scope: Scope) -> Problem {
+    let (key, request_id) = (&who.key_id, id_of(parts));
+    tracing::debug!(key, role = %who.role, scope = scope.name(), request_id, "request beyond the key's role");
     let detail = format!("the role {} does not open the scope {}", who.role, scope.name());
     Problem::new(Code::Forbidden, detail)
 }

@@ -36,6 +36,11 @@ impl Door {
         Self { room, addresses: Addresses::new(of_one_address), patience, metrics }
     }
 
+    /// Where what is refused is counted.
+    pub(super) fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// A place for a connection from there, or which setting allows no more.
     fn place(&self, from: IpAddr) -> Result<Place, &'static str> {
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| "sidecar.connections")?;
@@ -47,7 +52,7 @@ impl Door {
         let from = stream.peer_addr()?.ip();
         let place = self.place(from).map_err(|limit| {
             events::ConnectionRefused { from, limit }.emit(&self.metrics);
-            io::Error::other("too many connections")
+            io::Error::other(TooMany)
         })?;
         stream.set_nodelay(true)?;
         let mut stream = TimeoutStream::new(stream);
@@ -55,6 +60,11 @@ impl Door {
         Ok(Connection { stream: Box::pin(stream), _place: place })
     }
 }
+
+/// A connection was closed for want of a place, and that was told.
+#[derive(Debug, thiserror::Error)]
+#[error("too many connections")]
+pub(super) struct TooMany;
 
 /// A connection's place among all, and among those of its address.
 struct Place {

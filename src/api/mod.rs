@@ -16,12 +16,12 @@
 //! | `status` | how the instance is, for whoever looks after it |
 //! | `keys` | administration of keys |
 //! | `openapi`, `shapes` | the document, generated from all of these; what texts can be, in it |
-//! | `serve`, `connections`, `tls` | the listeners, what they let in, and their certificates |
+//! | `serve`, `connections`, `tls`, `handshake` | the listeners, what they let in, their certificates, and who fails at them |
 //! | `limits` | how often may be asked |
 //!
 //! A request goes through `layers` (security headers; id, metrics and problems; cross-origin rules; the size of its head), a
 //! panic guard, then for `/v1` `auth::identify`, which turns strangers away at once, the limits of its key, those of
-//! everybody, then its handler, whose first argument is always who asks.
+//! everybody, then its handler, whose first argument is always who asks. What is not there takes a turn, too.
 //!
 //! **Architecture invariant:** nothing here imports the engine (`stream`). What a handler needs is in [`State`].
 
@@ -31,6 +31,7 @@ mod body;
 mod connections;
 mod events;
 mod fresh;
+mod handshake;
 mod keys;
 mod layers;
 mod limits;
@@ -52,6 +53,7 @@ pub mod tls;
 mod writes;
 
 use axum::Router;
+use axum::extract::State as Extract;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
 use tower::util::option_layer;
@@ -129,8 +131,10 @@ fn starting(face: Face, state: State) -> Router {
 /// These routes and those open to everybody, with what wraps them all.
 fn watched(face: Face, routes: Router<State>, state: State) -> Router {
     let (open, _) = open(face).split_for_parts();
-    open.merge(routes)
-        .fallback(problem::no_route)
+    let hops = face.proxies(&state);
+    open.method_not_allowed_fallback(move |Extract(state), request| auth::no_method(state, hops, request))
+        .merge(routes)
+        .fallback(move |Extract(state), request| auth::no_route(state, hops, request))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn(layers::head))
         .layer(option_layer(layers::cross_origin(&state.cors_origins)))

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use utoipa::openapi::header::Header;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::link::LinkBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
@@ -49,6 +50,7 @@ pub fn document() -> OpenApi {
                 let need = |scope: Scope| vec![SecurityRequirement::new("api_key", [scope.name()])];
                 operation.security = table::scope_of(method, path).map(need);
                 complete(path, operation, method == "POST");
+                link_next_page(operation);
             }
         }
     }
@@ -120,6 +122,29 @@ fn complete(path: &str, operation: &mut Operation, writes: bool) {
     for code in kinds.into_iter().filter(|(_, applies)| *applies).flat_map(|(codes, _)| codes) {
         let status = code.status();
         responses.entry(status.as_str().to_owned()).or_insert_with(|| RefOr::T(problem(status.as_u16(), versioned)));
+    }
+}
+
+/// Where the answer is a page, says how the next one is asked for: programs that read the document follow it.
+fn link_next_page(operation: &mut Operation) {
+    let own = |parameter: &RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) => Some(parameter.clone()),
+        RefOr::Ref(_) => None,
+    };
+    let parameters: Vec<_> = operation.parameters.iter().flatten().filter_map(own).collect();
+    if !parameters.iter().any(|parameter| parameter.name == "cursor") {
+        return;
+    }
+    let mut link = LinkBuilder::new()
+        .operation_id(operation.operation_id.clone().unwrap_or_default())
+        .description("The next page; there is none where `next` is null")
+        .parameter("query.cursor", "$response.body#/next");
+    for parameter in parameters.iter().filter(|parameter| parameter.parameter_in == ParameterIn::Path) {
+        let name = &parameter.name;
+        link = link.parameter(format!("path.{name}"), format!("$request.path.{name}"));
+    }
+    if let Some(RefOr::T(page)) = operation.responses.responses.get_mut("200") {
+        page.links.insert("next".into(), RefOr::T(link.build()));
     }
 }
 

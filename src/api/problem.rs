@@ -323,11 +323,6 @@ impl From<query::Error> for Problem {
     }
 }
 
-/// The answer where no route matches.
-pub(super) async fn no_route() -> Problem {
-    Problem::of(Code::RouteNotFound)
-}
-
 /// The answer of what needs keys and log, before they are there.
 pub(super) async fn starting() -> Problem {
     Problem::new(Code::Starting, "the process is starting; /startupz says what it waits for")

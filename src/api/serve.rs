@@ -12,10 +12,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::connections::Door;
+use super::connections::{Door, TooMany};
+use super::handshake;
 use super::state::State;
 use super::tls::Tls;
 use super::{Face, router, starting};
+use crate::telemetry::Metrics;
 
 /// Why the sidecar cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +156,7 @@ fn start(
     let listener = TcpListener::bind(address)?;
     let address = listener.local_addr()?;
     let handle = Handle::new();
-    let server = server(listen, listener, handle.clone())?;
+    let server = server(listen, listener, handle.clone(), door.metrics())?;
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
     let task = match &listen.tls {
         None => tokio::spawn(server.acceptor(door).serve(service)),
@@ -167,15 +169,28 @@ fn start(
     Ok((address, task))
 }
 
-fn server(listen: &Listen, listener: TcpListener, handle: Handle<SocketAddr>) -> std::io::Result<Server<SocketAddr>> {
+fn server(
+    listen: &Listen,
+    listener: TcpListener,
+    handle: Handle<SocketAddr>,
+    metrics: Arc<Metrics>,
+) -> std::io::Result<Server<SocketAddr>> {
+    let tls = listen.tls.is_some();
     let mut server = axum_server::from_tcp(listener)?
         .http1_only()
         .handle(handle)
         .first_request_timeout(listen.header)
-        .accept_error_handler(|peer, error| tracing::debug!(?peer, %error, "connection refused"));
+        .accept_error_handler(move |peer, error| match peer {
+            Some(peer) if tls && !is_one_too_many(error) => handshake::failed(peer.ip(), error, &metrics),
+            _ => tracing::debug!(?peer, %error, "connection refused"),
+        });
     // Without a limit a caller that sends one byte of its head now and then holds a connection for ever.
     server.http_builder().http1().header_read_timeout(listen.header).max_headers(128).max_buf_size(64 << 10);
     Ok(server)
+}
+
+fn is_one_too_many(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<TooMany>())
 }
 
 /// Hands each request to the whole service, or to what there is while there is no whole one.

@@ -156,13 +156,9 @@ impl State {
         self.0.bounds.load_full()
     }
 
-    /// From now on these limits hold. Where a rate changed, all buckets begin full.
+    /// From now on these limits hold. What was spent stays spent.
     pub fn limit(&self, limits: Limits) {
-        let rates = limits.rates;
-        self.0.bounds.rcu(|now| Bounds {
-            limits,
-            throttle: if now.throttle.rates() == rates { now.throttle.clone() } else { Throttle::new(rates) },
-        });
+        self.0.bounds.rcu(|now| Bounds { limits, throttle: now.throttle.at(limits.rates) });
     }
 
     /// A place among so many requests, if there is one.

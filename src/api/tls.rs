@@ -11,6 +11,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::access::file;
+
 /// The files, each PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
@@ -61,8 +63,7 @@ impl Tls {
 pub fn read(files: &Files) -> Result<Arc<ServerConfig>, Error> {
     const CERTIFICATE: &str = "tls.certificate_file";
     let chain = certificates(CERTIFICATE, &files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| Error::new("tls.key_file", &files.key, format!("no private key in PEM: {error}")))?;
+    let key = private_key(&files.key)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let failed = |error: rustls::Error| Error::new(CERTIFICATE, &files.certificate, error);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -75,6 +76,15 @@ pub fn read(files: &Files) -> Result<Arc<ServerConfig>, Error> {
     let mut config = builder.with_single_cert(chain, key).map_err(failed)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    let refused = |reason: String| Error::new("tls.key_file", path, reason);
+    // A file that is not there is told of as one without a key.
+    if file::is_open_to_everybody(path).unwrap_or(false) {
+        return Err(refused(format!("can be read by everybody; `chmod 600 {}`", path.display())));
+    }
+    PrivateKeyDer::from_pem_file(path).map_err(|error| refused(format!("no private key in PEM: {error}")))
 }
 
 fn verifier(

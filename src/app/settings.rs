@@ -177,11 +177,12 @@ pub fn creation(config: &Config) -> kafka::topics::Creation {
     }
 }
 
-/// The audit: decisions wait for room for half the time that a request has.
+/// The audit: decisions wait for room, and changes for their first entry, for half the time that a request has.
 pub fn audit(config: &Config) -> audit::Settings {
     audit::Settings {
         queue: 8_192,
         strangers: 2_048,
+        shut_keys: 256,
         patience: config.limits.request_timeout.duration() / 2,
         read_sample: config.audit.read_sample,
         clock: super::clock::now,

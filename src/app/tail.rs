@@ -22,7 +22,7 @@ const WAIT: Duration = Duration::from_millis(50);
 pub struct EmbeddedRows(pub Arc<Broker>);
 
 impl Rows for EmbeddedRows {
-    fn start(&self, beginning: bool) -> Vec<i64> {
+    fn start(&self, beginning: bool, _follow: bool) -> Vec<i64> {
         let ends = self.0.ends(Topic::Attributions);
         if beginning { vec![0; ends.len()] } else { ends }
     }
@@ -63,17 +63,25 @@ fn embedded(config: &Config, beginning: bool, out: &mut impl Write) -> Result<()
     }
     let broker = Broker::open(&Place::Folder(settings::log_dir(config)), &settings::embedded(config)?)?;
     let rows = EmbeddedRows(broker);
-    let mut next = rows.start(beginning);
+    let mut next = rows.start(beginning, false);
     loop {
         let mut lines = Vec::new();
         rows.read(&mut next, &mut lines).map_err(|error| Error::Failed(error.to_string()))?;
         if lines.is_empty() {
             return Ok(()); // nobody writes a log that we hold
         }
-        match out.write_all(&lines).and_then(|()| out.flush()) {
-            Err(error) if is_gone(&error) => return Ok(()),
-            outcome => outcome.map_err(|error| Error::Failed(format!("standard output: {error}")))?,
+        if !put(&lines, out)? {
+            return Ok(());
         }
+    }
+}
+
+/// Writes lines at once. Whether anybody still reads them.
+pub(super) fn put(lines: &[u8], out: &mut impl Write) -> Result<bool, Error> {
+    match out.write_all(lines).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if is_gone(&error) => Ok(false),
+        Err(error) => Err(Error::Failed(format!("standard output: {error}"))),
     }
 }
 
@@ -96,9 +104,8 @@ fn kafka(config: &Config, beginning: bool, out: &mut impl Write) -> Result<(), E
             Err(topics::Error::Unreachable(_)) => {} // it is logged, and comes back
             other => drop(other?),
         }
-        match out.write_all(&lines).and_then(|()| out.flush()) {
-            Err(error) if is_gone(&error) => return Ok(()),
-            outcome => outcome.map_err(|error| Error::Failed(format!("standard output: {error}")))?,
+        if !put(&lines, out)? {
+            return Ok(());
         }
     }
 }

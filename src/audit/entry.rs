@@ -249,11 +249,24 @@ pub(super) struct Entry {
     pub(super) actor: String,
     pub(super) action: String,
     #[serde(default)]
+    pub(super) object: String,
+    #[serde(default)]
+    pub(super) outcome: String,
+    #[serde(default)]
+    pub(super) request_id: String,
+    #[serde(default)]
     pub(super) previous_chain: Option<String>,
     #[serde(default)]
     pub(super) previous_seq: Option<u64>,
     pub(super) prev: String,
     pub(super) hash: String,
+}
+
+impl Entry {
+    /// Whether it tells that the process stops.
+    pub(super) fn is_stop(&self) -> bool {
+        self.action == "stop"
+    }
 }
 
 /// Text as it goes into an entry: not longer than [`MAX_TEXT`] bytes.

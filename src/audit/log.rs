@@ -49,10 +49,12 @@ pub(crate) mod memory {
     }
 
     impl Audited {
-        /// With room for 64 decisions, each waiting 200 ms for it, and for 256 of strangers; every read is written.
+        /// With room for 64 decisions, each waiting 200 ms for it, for 256 of strangers and 64 of keys that open nothing; every
+        /// read is written.
         pub(crate) fn start() -> Self {
             let patience = Duration::from_millis(200);
-            let settings = Settings { queue: 64, strangers: 256, patience, read_sample: 1.0, clock: || 0 };
+            let settings =
+                Settings { queue: 64, strangers: 256, shut_keys: 64, patience, read_sample: 1.0, clock: || 0 };
             let audit = Audit::new(&settings, Arc::new(()));
             let (log, folder) = (Arc::new(MemoryAudit::default()), tempfile::tempdir().unwrap());
             let started = Started { instance: "test".into(), version: "0".into(), config: String::new() };

@@ -7,12 +7,13 @@
 //! | `memory` | what the data folder remembers of it, so that no moment of a crash leaves a doubt |
 //! | `log` | what is asked of the audit topic |
 //! | `queue`, `writer` | from those who have something to tell to the one thread that writes it |
+//! | `shown` | entries as people look at them, and which are asked for |
 //! | `verify` | reading it back: what was removed, altered, moved or put in |
 //!
 //! There are two ways in. [`Audit::record`] returns once the entry is durable, and stands before every change: a change
-//! that the audit cannot tell of is not made. [`Audit::decision`] returns once the entry is queued, and waits where the
+//! that the audit cannot tell of, or not in time, is not made. [`Audit::decision`] returns once the entry is queued, and waits where the
 //! queue is full: what was decided is not lost, memory stays flat, and who floods us waits. Strangers have room of their
-//! own, and no wait ([`Audit::decision_of_stranger`]).
+//! own, and no wait ([`Audit::decision_of_stranger`]); so have keys that are known and open nothing.
 //!
 //! **Architecture invariant:** no secret, no content of an event and no user's id is handed to this module, and it knows
 //! neither log, nor request, nor configuration.
@@ -22,6 +23,7 @@ pub mod entry;
 pub mod log;
 pub mod memory;
 mod queue;
+pub mod shown;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -29,12 +31,11 @@ mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::core::Millis;
-use queue::Queue;
+use queue::{Queue, Unwritten};
 
 pub use chain::End;
 pub use entry::{Action, Actor, Caller, Draft, Outcome, Record};
@@ -94,7 +95,9 @@ pub struct Settings {
     pub queue: usize,
     /// Decisions of strangers that may, beside them.
     pub strangers: usize,
-    /// How long a decision waits for room in the queue.
+    /// Decisions of keys that are known and open nothing that may, beside both.
+    pub shut_keys: usize,
+    /// How long a decision waits for room in the queue, and a change for its entry to be durable.
     pub patience: Duration,
     /// Which share of the allowed reads is written: 0 to 1.
     pub read_sample: f64,
@@ -131,7 +134,7 @@ impl Audit {
             seed = settings.queue.to_le_bytes(); // only which reads are sampled could then be foreseen
         }
         let audit = Self(Arc::new(Inner {
-            queue: Arc::new(Queue::new(settings.queue, settings.strangers)),
+            queue: Arc::new(Queue::new(settings.queue, settings.strangers, settings.shut_keys)),
             observer,
             patience: AtomicU64::new(0),
             clock: settings.clock,
@@ -143,10 +146,14 @@ impl Audit {
         audit
     }
 
-    /// From now on a decision waits for so long.
+    /// From now on decisions and changes wait for so long.
     pub fn set_patience(&self, patience: Duration) {
         let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         self.0.patience.store(millis, Ordering::Relaxed);
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.0.patience.load(Ordering::Relaxed))
     }
 
     /// From now on this share of the allowed reads is written.
@@ -156,27 +163,30 @@ impl Audit {
         self.0.threshold.store(threshold, Ordering::Relaxed);
     }
 
-    /// Returns once the entry is durable. For what is about to be changed: after an error it must not be.
+    /// Returns once the entry is durable. For what is about to be changed: after an error it must not be. On a thread that
+    /// may block.
     ///
     /// # Errors
-    /// [`Unavailable`] when it cannot be written, or is not known to be.
-    pub async fn record(&self, draft: Draft) -> Result<(), Unavailable> {
-        let written = self.put(draft)?.await;
-        self.told(written.unwrap_or_else(|_| Err(Unavailable::stopping())))
+    /// [`Unavailable`] when it cannot be written, or is not known to be after a decision's patience.
+    pub fn record(&self, draft: Draft) -> Result<(), Unavailable> {
+        self.told(self.write(draft).map_err(Unwritten::why))
     }
 
-    /// As [`Self::record`], on a thread that may block.
-    ///
-    /// # Errors
-    /// As [`Self::record`].
-    pub fn record_blocking(&self, draft: Draft) -> Result<(), Unavailable> {
-        let written = self.put(draft)?.blocking_recv();
-        self.told(written.unwrap_or_else(|_| Err(Unavailable::stopping())))
-    }
-
-    fn put(&self, draft: Draft) -> Result<oneshot::Receiver<Result<(), Unavailable>>, Unavailable> {
-        let (answer, written) = oneshot::channel();
-        self.told(self.0.queue.put(draft, (self.0.clock)(), answer)).map(|()| written)
+    fn write(&self, draft: Draft) -> Result<(), Unwritten> {
+        let (answer, written) = sync_channel(1);
+        let number = self.0.queue.put(draft, (self.0.clock)(), answer).map_err(Unwritten::Never)?;
+        match written.recv_timeout(self.patience()) {
+            Ok(how) => how,
+            Err(RecvTimeoutError::Disconnected) => Err(Unwritten::Perhaps(Unavailable::stopping())),
+            Err(RecvTimeoutError::Timeout) => {
+                let silent = Unavailable(self.trouble().unwrap_or_else(|| "it does not answer".into()));
+                if self.0.queue.withdraw(number) {
+                    return Err(Unwritten::Never(silent));
+                }
+                // It is being written, unless that was told in this very moment.
+                written.try_recv().unwrap_or(Err(Unwritten::Perhaps(silent)))
+            }
+        }
     }
 
     fn told<T>(&self, outcome: Result<T, Unavailable>) -> Result<T, Unavailable> {
@@ -188,8 +198,7 @@ impl Audit {
     /// # Errors
     /// [`Unavailable`] when there was no room for as long as the caller may wait.
     pub async fn decision(&self, draft: Draft) -> Result<(), Unavailable> {
-        let patience = Duration::from_millis(self.0.patience.load(Ordering::Relaxed));
-        self.told(self.0.queue.wait_and_put(draft, (self.0.clock)(), patience).await)
+        self.told(self.0.queue.wait_and_put(draft, (self.0.clock)(), self.patience()).await)
     }
 
     /// As [`Self::decision`], of somebody without a good key: at once, or not at all. Whoever can flood us neither waits here
@@ -199,6 +208,15 @@ impl Audit {
     /// [`Unavailable`] when there is no room.
     pub fn decision_of_stranger(&self, draft: Draft) -> Result<(), Unavailable> {
         self.told(self.0.queue.put_of_stranger(draft, (self.0.clock)()))
+    }
+
+    /// As [`Self::decision_of_stranger`], of somebody whose key was good once, or is good elsewhere: however many strangers
+    /// there are, there is room for these.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there is no room.
+    pub fn decision_of_shut_key(&self, draft: Draft) -> Result<(), Unavailable> {
+        self.told(self.0.queue.put_of_shut_key(draft, (self.0.clock)()))
     }
 
     /// As [`Self::decision`], for a read that was allowed: only a share of them is written.
@@ -213,8 +231,8 @@ impl Audit {
         self.decision(draft()).await
     }
 
-    /// Makes a change between two entries: that it may be made, durable before it is, and how it ended. On a thread that may
-    /// block.
+    /// Makes a change between two entries: that it may be made, durable before it is, and how it ended. Where the first is not
+    /// durable in time, but may come to be, the second says that the change was not made. On a thread that may block.
     ///
     /// # Errors
     /// What `refused` makes of [`Unavailable`], and then nothing was changed; what `change` says.
@@ -225,19 +243,29 @@ impl Audit {
         change: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let allowed = Draft { outcome: Outcome::Allowed, ..draft.clone() };
-        let begun = self.told(self.0.queue.begin());
-        let begun = begun.and_then(|under_way| self.record_blocking(allowed).map(|()| under_way));
-        let under_way = begun.map_err(refused)?;
+        let failed = |reason: String| Draft { outcome: Outcome::Failed, reason, ..draft.clone() };
+        let begun = self.0.queue.begin().and_then(|under_way| match self.write(allowed) {
+            Ok(()) => Ok(under_way),
+            Err(Unwritten::Never(why)) => Err(why),
+            Err(Unwritten::Perhaps(why)) => {
+                self.end(failed(format!("not made: {why}")));
+                Err(why)
+            }
+        });
+        let _under_way = self.told(begun).map_err(refused)?;
         let done = change();
-        let ended = match &done {
+        self.end(match &done {
             Ok(_) => Draft { outcome: Outcome::Done, ..draft },
-            Err(error) => Draft { outcome: Outcome::Failed, reason: error.to_string(), ..draft },
-        };
-        if let Err(error) = self.told(self.0.queue.put_ending(ended, (self.0.clock)())) {
+            Err(error) => failed(error.to_string()),
+        });
+        done
+    }
+
+    /// Tells how a change ended.
+    fn end(&self, how: Draft) {
+        if let Err(error) = self.told(self.0.queue.put_ending(how, (self.0.clock)())) {
             tracing::warn!(%error, "how a change ended is not in the audit log");
         }
-        drop(under_way);
-        done
     }
 
     /// Why nothing can be written just now, if that is so.

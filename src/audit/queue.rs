@@ -1,10 +1,11 @@
 //! Between those who have something to tell and the one thread that writes it: bounded, in order, and never dropping.
 
 use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::entry::Draft;
 use super::{Observer, Unavailable};
@@ -13,8 +14,31 @@ use crate::core::Millis;
 /// Changes that wait to be durable, at most; each holds a caller, so there are never many.
 const MOST_CHANGES: usize = 1_024;
 
-/// Hears that an entry is durable, or why it is not known to be.
-pub(super) type Answer = oneshot::Sender<Result<(), Unavailable>>;
+/// Hears that an entry is durable, or why it is not known to be. Holds one answer, so that who gives it waits for nobody.
+pub(super) type Answer = SyncSender<Result<(), Unwritten>>;
+
+/// An entry is not known to be durable, so what it tells of must not happen.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    /// It is in no log, and comes into none.
+    Never(Unavailable),
+    /// It may be in the log, or come to be: how what it tells of ended has to follow it.
+    Perhaps(Unavailable),
+}
+
+impl Unwritten {
+    /// Why.
+    pub(super) fn why(self) -> Unavailable {
+        let (Self::Never(why) | Self::Perhaps(why)) = self;
+        why
+    }
+}
+
+/// A change that waits to be durable.
+pub(super) struct Waiting {
+    number: u64,
+    pub(super) answer: Answer,
+}
 
 /// An entry on its way.
 pub(super) struct Item {
@@ -28,7 +52,7 @@ pub(super) enum Kind {
     /// Something that was decided: it waits. It takes room in the queue, and gives it back when it is taken out.
     Decision { _room: OwnedSemaphorePermit },
     /// Something that is about to be changed: whoever waits for this is told, and there is no entry.
-    Change(Answer),
+    Change(Waiting),
     /// How a change ended: it waits. There are no more of them than of changes under way.
     Ending,
 }
@@ -44,6 +68,8 @@ pub(super) struct Queue {
     room: Arc<Semaphore>,
     /// The same for what was decided of strangers, who can flood us: they take no room from anybody.
     strangers: Arc<Semaphore>,
+    /// The same for what was decided of keys that are known and open nothing: no flood of strangers hides them.
+    shut_keys: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -51,6 +77,8 @@ struct Inner {
     items: VecDeque<Item>,
     /// How many of them are changes.
     changes: usize,
+    /// How many changes have come so far.
+    numbered: u64,
     /// How many changes are between their two entries.
     under_way: usize,
     /// No further change begins.
@@ -72,10 +100,11 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Queue {
-    /// With room for so many decisions, and so many of strangers.
-    pub(super) fn new(capacity: usize, strangers: usize) -> Self {
-        let [room, strangers] = [capacity, strangers].map(|room| Arc::new(Semaphore::new(room.clamp(1, 1 << 20))));
-        Self { inner: Mutex::default(), news: Condvar::new(), ended: Condvar::new(), room, strangers }
+    /// With room for so many decisions, so many of strangers, and so many of keys that open nothing.
+    pub(super) fn new(room: usize, strangers: usize, shut_keys: usize) -> Self {
+        let room_for = |entries: usize| Arc::new(Semaphore::new(entries.clamp(1, 1 << 20)));
+        let [room, strangers, shut_keys] = [room, strangers, shut_keys].map(room_for);
+        Self { inner: Mutex::default(), news: Condvar::new(), ended: Condvar::new(), room, strangers, shut_keys }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -111,7 +140,16 @@ impl Queue {
 
     /// Puts in what was decided of a stranger, where there is room for it now.
     pub(super) fn put_of_stranger(&self, draft: Draft, at: Millis) -> Result<(), Unavailable> {
-        match Arc::clone(&self.strangers).try_acquire_owned() {
+        self.put_at_once(&self.strangers, draft, at)
+    }
+
+    /// The same, of a key that is known and opens nothing.
+    pub(super) fn put_of_shut_key(&self, draft: Draft, at: Millis) -> Result<(), Unavailable> {
+        self.put_at_once(&self.shut_keys, draft, at)
+    }
+
+    fn put_at_once(&self, room: &Arc<Semaphore>, draft: Draft, at: Millis) -> Result<(), Unavailable> {
+        match Arc::clone(room).try_acquire_owned() {
             Err(TryAcquireError::NoPermits) => Err(self.full()),
             Err(TryAcquireError::Closed) => Err(Unavailable::stopping()),
             Ok(room) => self.push(Item { draft, at, kind: Kind::Decision { _room: room } }),
@@ -122,9 +160,30 @@ impl Queue {
         Unavailable(self.inner().away.clone().unwrap_or_else(|| "the audit log is behind".into()))
     }
 
-    /// Puts an entry in that somebody waits for; refused at once where it could not be written now.
-    pub(super) fn put(&self, draft: Draft, at: Millis, answer: Answer) -> Result<(), Unavailable> {
-        self.push(Item { draft, at, kind: Kind::Change(answer) })
+    /// Puts an entry in that somebody waits for; refused at once where it could not be written now. Returns its number.
+    pub(super) fn put(&self, draft: Draft, at: Millis, answer: Answer) -> Result<u64, Unavailable> {
+        let mut inner = self.inner();
+        if let Some(why) = &inner.away {
+            return Err(Unavailable(why.clone()));
+        }
+        if inner.changes >= MOST_CHANGES {
+            return Err(Unavailable("too many changes wait for the audit log".into()));
+        }
+        let number = inner.numbered + 1;
+        self.push_to(&mut inner, Item { draft, at, kind: Kind::Change(Waiting { number, answer }) })?;
+        inner.changes += 1;
+        inner.numbered = number;
+        Ok(number)
+    }
+
+    /// Takes a change out that nobody waits for any longer. Whether it was still there: if not, it is being written.
+    pub(super) fn withdraw(&self, number: u64) -> bool {
+        let mut inner = self.inner();
+        let is_it = |item: &Item| matches!(&item.kind, Kind::Change(waiting) if waiting.number == number);
+        let place = inner.items.iter().position(is_it);
+        let taken = place.and_then(|place| inner.items.remove(place));
+        inner.changes = inner.changes.saturating_sub(usize::from(taken.is_some()));
+        taken.is_some()
     }
 
     /// Puts in how a change ended.
@@ -133,18 +192,12 @@ impl Queue {
     }
 
     fn push(&self, item: Item) -> Result<(), Unavailable> {
-        let mut inner = self.inner();
+        self.push_to(&mut self.inner(), item)
+    }
+
+    fn push_to(&self, inner: &mut Inner, item: Item) -> Result<(), Unavailable> {
         if inner.stopping {
             return Err(Unavailable::stopping());
-        }
-        if matches!(item.kind, Kind::Change(_)) {
-            if let Some(why) = &inner.away {
-                return Err(Unavailable(why.clone()));
-            }
-            if inner.changes >= MOST_CHANGES {
-                return Err(Unavailable("too many changes wait for the audit log".into()));
-            }
-            inner.changes += 1;
         }
         inner.items.push_back(item);
         self.news.notify_one();
@@ -175,7 +228,9 @@ impl Queue {
         inner.changes = 0;
         for item in std::mem::take(&mut inner.items) {
             match item.kind {
-                Kind::Change(answer) => drop(answer.send(Err(Unavailable(why.to_owned())))),
+                Kind::Change(waiting) => {
+                    drop(waiting.answer.try_send(Err(Unwritten::Never(Unavailable(why.to_owned())))));
+                }
                 _ => inner.items.push_back(item),
             }
         }
@@ -200,6 +255,7 @@ impl Queue {
         }
         self.room.close();
         self.strangers.close();
+        self.shut_keys.close();
         self.news.notify_all();
     }
 

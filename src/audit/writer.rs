@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::chain::{Chain, End};
 use super::memory::end_of;
-use super::queue::{Answer, Item, Kind, Queue};
+use super::queue::{Answer, Item, Kind, Queue, Unwritten};
 use super::{Action, Audit, AuditLog, Caller, Draft, Error, Memory, Observer, Outcome, Record, Unavailable};
 
 /// Entries written at a time.
@@ -176,7 +176,7 @@ impl Writer {
                     self.observer.away(&why);
                     self.queue.away(&why);
                     for answer in answers.drain(..) {
-                        drop(answer.send(Err(Unavailable(why.clone()))));
+                        drop(answer.try_send(Err(Unwritten::Perhaps(Unavailable(why.clone())))));
                     }
                     if self.queue.pause(wait) {
                         let until = *gives_up.get_or_insert(Instant::now() + GRACE);
@@ -196,7 +196,7 @@ impl Writer {
         self.end = end_of(records);
         self.observer.written(records.len());
         for answer in answers {
-            drop(answer.send(Ok(()))); // whoever asked may have gone away
+            drop(answer.try_send(Ok(()))); // whoever asked may have given up
         }
         // Where more is waiting, the next attempt tells the memory the same.
         if self.queue.is_empty()
@@ -228,8 +228,8 @@ impl Writer {
 fn sealed(chain: &mut Chain, items: Vec<Item>) -> (Vec<Record>, Vec<Answer>) {
     let mut answers = Vec::new();
     let seal = |Item { draft, at, kind }| {
-        if let Kind::Change(answer) = kind {
-            answers.push(answer);
+        if let Kind::Change(waiting) = kind {
+            answers.push(waiting.answer);
         }
         chain.seal(&draft, at)
     };

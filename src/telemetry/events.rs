@@ -2,12 +2,14 @@
 //! neither can be forgotten. Log lines are lower case and name offsets and partitions, never users or events.
 
 mod audit;
+mod connections;
 
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
 pub use audit::{AuditRefused, AuditUnreachable, AuditWritten};
+pub use connections::{ConnectionRefused, Handshake, HandshakeFailed};
 
 use super::{Metrics, traces};
 
@@ -310,25 +312,6 @@ impl LogUnreachable<'_> {
         metrics.stream.log_unreachable.inc();
         if let Some(held_back) = metrics.lines.log_unreachable.pass() {
             warn!(reason = self.reason, held_back, "log not reachable, waiting");
-        }
-    }
-}
-
-/// A connection was closed at once for want of a place.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionRefused {
-    /// Where it came from.
-    pub from: std::net::IpAddr,
-    /// The setting that allows no more.
-    pub limit: &'static str,
-}
-
-impl ConnectionRefused {
-    /// Log line and metric.
-    pub fn emit(self, metrics: &Metrics) {
-        metrics.http.connections_refused.inc();
-        if let Some(held_back) = metrics.lines.connection_refused.pass() {
-            warn!(from = %self.from, limit = self.limit, held_back, "connection closed, there are too many");
         }
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tributary::app::audit::{KafkaAudit, verify};
+use tributary::app::audit::{KafkaAudit, tail, verify};
+use tributary::audit::shown::Wanted;
 use tributary::audit::verify::{Finding, Summary};
 use tributary::audit::{Action, Audit, Caller, Draft, Memory, Outcome, Settings, Started, Writing};
 use tributary::config::Config;
@@ -16,8 +17,9 @@ use crate::worker::{eventually, settings};
 
 fn live(settings: &kafka::Settings, folder: &Path) -> (Audit, Writing) {
     let patience = Duration::from_secs(10);
-    let audit =
-        Audit::new(&Settings { queue: 4_096, strangers: 1, patience, read_sample: 1.0, clock: || 0 }, Arc::new(()));
+    let settings_of =
+        Settings { queue: 4_096, strangers: 1, shut_keys: 4_096, patience, read_sample: 1.0, clock: || 0 };
+    let audit = Audit::new(&settings_of, Arc::new(()));
     let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
     let log = Arc::new(KafkaAudit::open(settings).unwrap());
     let writing = Writing::start(&audit, log, Memory::of(folder), started, || ()).unwrap();
@@ -29,15 +31,73 @@ fn draft(action: Action, outcome: Outcome) -> Draft {
     Draft::new(Caller::local(7), action, "GET /v1", outcome)
 }
 
-fn read(settings: &kafka::Settings, folder: &Path) -> (Summary, Vec<Finding>) {
+fn config(settings: &kafka::Settings, folder: &Path) -> Config {
     let file = format!(
         "[kafka]\nbrokers = {:?}\n[topics]\naudit = {:?}\n[engine]\ndata_dir = {folder:?}\n",
         settings.brokers, settings.topics.audit
     );
-    let config = Config::parse(Some(&file), Some(&[])).unwrap();
+    Config::parse(Some(&file), Some(&[])).unwrap()
+}
+
+fn read(settings: &kafka::Settings, folder: &Path) -> (Summary, Vec<Finding>) {
     let mut found = Vec::new();
-    let summary = verify::run(&config, &mut |finding| found.push(finding.clone())).unwrap();
+    let summary = verify::run(&config(settings, folder), &mut |finding| found.push(finding.clone())).unwrap();
     (summary, found)
+}
+
+/// What `tributary audit tail` prints of entries with this outcome.
+fn printed(settings: &kafka::Settings, folder: &Path, outcome: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let wanted = Wanted { outcome: Some(outcome.into()), ..Wanted::default() };
+    let ask = tail::Ask { wanted, ..tail::Ask::default() };
+    tail::run(&config(settings, folder), &ask, &mut out).unwrap();
+    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Somebody who reads lines until there is one of what they look for.
+struct Reads(Vec<u8>, &'static str);
+
+impl std::io::Write for Reads {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        let enough = String::from_utf8_lossy(&self.0).contains(self.1);
+        if enough { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn entries_are_printed_to_the_end_of_the_log_or_as_they_come() {
+    let broker = Broker::start("audit-tail");
+    let settings = settings(broker.address(), "audit-tail", 1);
+    let folder = tempfile::tempdir().unwrap();
+    let (audit, writing) = live(&settings, folder.path());
+    for _ in 0..2_000 {
+        audit.decision_of_shut_key(draft(Action::Authenticate, Outcome::Denied)).unwrap();
+    }
+    audit.record(draft(Action::KeyCreate, Outcome::Allowed)).unwrap();
+    assert_eq!(printed(&settings, folder.path(), "denied").len(), 2_000);
+    let allowed = printed(&settings, folder.path(), "allowed");
+    assert!(
+        allowed.len() == 1 && allowed[0].contains("local:7               key.create    allowed  GET /v1"),
+        "{allowed:?}"
+    );
+    let config = config(&settings, folder.path());
+    let follows = std::thread::spawn(move || {
+        let mut reads = Reads(Vec::new(), "key.revoke");
+        tail::run(&config, &tail::Ask { follow: true, ..tail::Ask::default() }, &mut reads).unwrap();
+        String::from_utf8(reads.0).unwrap()
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!follows.is_finished(), "it waits for more");
+    audit.record(draft(Action::KeyRevoke, Outcome::Allowed)).unwrap();
+    eventually("what comes is printed", Duration::from_secs(30), || follows.is_finished().then_some(()));
+    assert!(follows.join().unwrap().lines().count() >= 2_003);
+    audit.stop(draft(Action::Stop, Outcome::Done));
+    writing.join();
 }
 
 #[test]
@@ -49,7 +109,7 @@ fn a_broker_that_is_away_refuses_changes_and_loses_nothing() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (audit, writing) = live(&settings, folder.path());
     let denied = || draft(Action::Authorize, Outcome::Denied);
-    let change = || audit.record_blocking(draft(Action::KeyCreate, Outcome::Allowed));
+    let change = || audit.record(draft(Action::KeyCreate, Outcome::Allowed));
     change().unwrap();
     assert_eq!(read(&settings, folder.path()).0.entries, 2);
 

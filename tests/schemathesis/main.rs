@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ const ROLES: [(&str, &str, &str); 5] = [
 struct Stage {
     instance: Running,
     keys: Vec<String>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Stage {
@@ -51,7 +52,7 @@ impl Stage {
             key.trim().to_owned()
         };
         let keys = ROLES.iter().map(|(role, _, _)| key(role)).collect();
-        let stage = Self { instance, keys, _folder: folder };
+        let stage = Self { instance, keys, folder };
         stage.fill();
         stage
     }
@@ -90,6 +91,7 @@ impl Stage {
         command.env("PYTHONDONTWRITEBYTECODE", "1"); // nothing is left beside the sources
         command.arg("--config-file").arg(here.join("schemathesis.toml")).args(["run", "--no-color", "--url"]);
         command.arg(format!("http://{}", self.instance.address)).args(options).arg(root().join("docs/openapi.json"));
+        command.env("TRIBUTARY_PAGES", self.pages());
         command.env_remove("TRIBUTARY_ROLE").envs(role.map(|role| ("TRIBUTARY_ROLE", role)));
         for (role, _, _) in ROLES {
             command.env(format!("TRIBUTARY_KEY_{}", role.to_uppercase()), self.key(role));
@@ -98,6 +100,21 @@ impl Stage {
         let words = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         println!("{words}");
         assert!(status.success(), "schemathesis found something: {options:?}, {role:?}\n{words}");
+    }
+
+    /// Where next pages that were asked for are written down.
+    fn pages(&self) -> PathBuf {
+        self.folder.path().join("pages")
+    }
+
+    /// Second pages were asked for, of all that comes in pages.
+    fn pages_were_turned(&self) {
+        let pages = std::fs::read_to_string(self.pages()).unwrap_or_default();
+        for operation in ["GET /v1/users/{user_id}/journey", "GET /v1/keys"] {
+            let turned = pages.lines().filter(|line| *line == operation).count();
+            println!("{operation}: {turned} next pages");
+            assert!(turned > 0, "no second page of {operation}");
+        }
     }
 
     /// Every key opens what it did: no request has taken one away, after which little would have been asked.
@@ -118,6 +135,7 @@ fn every_operation_keeps_what_its_schema_says_in_every_phase_and_for_every_role(
         stage.fuzz(&["--phases", "fuzzing", "--max-examples", "3", "--warnings", "off"], Some(role));
     }
     stage.fuzz(&["--phases", "examples,coverage,fuzzing,stateful"], None);
+    stage.pages_were_turned();
     stage.keys_are_good();
     stage.instance.stop();
 }

@@ -91,6 +91,18 @@ impl Bucket {
         Self { rate, limiter: RateLimiter::direct(rate.quota()).with_middleware() }
     }
 
+    /// One of another rate, of which the same share is spent. This one is not used any longer.
+    pub(super) fn at(&self, rate: Rate) -> Self {
+        let next = Self::new(rate);
+        let (burst, next_burst) = (u64::from(self.rate.burst.get()), u64::from(rate.burst.get()));
+        let left = self.take().map_or(0, |allowance| u64::from(allowance.remaining) + 1);
+        let spent = burst.saturating_sub(left) * next_burst / burst;
+        if let Some(spent) = u32::try_from(spent).ok().and_then(NonZeroU32::new) {
+            drop(next.limiter.check_n(spent)); // never more than there are
+        }
+        next
+    }
+
     pub(super) fn rate(&self) -> Rate {
         self.rate
     }
@@ -128,6 +140,20 @@ mod tests {
         assert!(refused.wait <= Duration::from_millis(100), "{refused:?}");
         bucket.empty(refused).tell(&mut headers);
         assert_eq!(headers.get(LIMIT).unwrap(), "\"key\";r=0;t=1");
+    }
+
+    #[test]
+    fn a_new_rate_begins_with_the_share_that_is_left_of_the_old_one() {
+        let bucket = Bucket::new(Rate::per_minute(8));
+        for _ in 0..2 {
+            bucket.take().unwrap();
+        }
+        let wider = bucket.at(Rate::per_minute(400));
+        assert_eq!(wider.take().unwrap().remaining, 299);
+        let spent = Bucket::new(Rate::per_minute(1));
+        spent.take().unwrap();
+        assert!(spent.at(Rate::per_minute(10)).take().is_err());
+        assert_eq!(Bucket::new(Rate::per_minute(3)).at(Rate::per_minute(5)).take().unwrap().remaining, 4);
     }
 
     #[test]

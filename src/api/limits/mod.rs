@@ -1,9 +1,11 @@
 //! How often may be asked: one bucket for everybody with a key, one for each key; one for all strangers, who have no good key,
-//! and one for each address they come from. So no flood of strangers takes anything from those with a key.
+//! and one for each address they come from. So no flood of strangers takes anything from those with a key. A key that is known
+//! and opens nothing (it was revoked, say) has a bucket among its like: no flood of strangers hides it.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `bucket` | a token bucket and what it tells callers: governor's GCRA, and the `RateLimit` fields |
+//! | `keyed` | what is counted of each key: its bucket, its requests and reads under way |
 //! | `addresses` | buckets of addresses, in memory that does not grow with their number |
 //! | `client` | which address a request comes from |
 //! | `seats` | how many requests are under way |
@@ -13,11 +15,11 @@
 mod addresses;
 mod bucket;
 mod client;
+mod keyed;
 mod seats;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -26,7 +28,8 @@ use addresses::Addresses;
 pub(super) use addresses::network;
 pub use bucket::Rate;
 pub(super) use bucket::{Allowance, Bucket};
-pub(super) use client::origin;
+pub(super) use client::{Origin, origin};
+use keyed::{Keyed, OfKey};
 pub(super) use seats::{Seat, Seats};
 
 use super::problem::{Code, Problem};
@@ -78,37 +81,40 @@ pub(super) struct Throttle(Arc<Buckets>);
 
 struct Buckets {
     rates: Rates,
-    all: Bucket,
-    keys: RwLock<HashMap<String, Arc<OfKey>>>,
-    strangers: Bucket,
-    addresses: Addresses,
-}
-
-/// What is counted of one key.
-struct OfKey {
-    bucket: Bucket,
-    /// Requests under way.
-    busy: Seats,
-    /// Reads of the state under way.
-    reads: Arc<Semaphore>,
+    all: Arc<Bucket>,
+    keys: Arc<Keyed>,
+    shut_keys: Arc<Keyed>,
+    strangers: Arc<Bucket>,
+    addresses: Arc<Addresses>,
 }
 
 impl Throttle {
     /// Full buckets.
     pub(super) fn new(rates: Rates) -> Self {
-        let [all, strangers] = [rates.all, rates.strangers].map(Bucket::new);
-        Self(Arc::new(Buckets {
-            rates,
-            all,
-            keys: RwLock::default(),
-            strangers,
-            addresses: Addresses::new(rates.bad_keys),
-        }))
+        let [all, strangers] = [rates.all, rates.strangers].map(|rate| Arc::new(Bucket::new(rate)));
+        let ([keys, shut_keys], addresses) = (Default::default(), Arc::new(Addresses::new(rates.bad_keys)));
+        Self(Arc::new(Buckets { rates, all, keys, shut_keys, strangers, addresses }))
     }
 
-    /// The rates that hold.
-    pub(super) fn rates(&self) -> Rates {
-        self.0.rates
+    /// The same buckets at these rates: one whose rate is the same stays as it is, of another the same share is spent. Only
+    /// those of addresses begin full where their rate is another.
+    pub(super) fn at(&self, rates: Rates) -> Self {
+        let now = &*self.0;
+        let bucket =
+            |now: &Arc<Bucket>, rate| if now.rate() == rate { Arc::clone(now) } else { Arc::new(now.at(rate)) };
+        let addresses = if now.rates.bad_keys == rates.bad_keys {
+            Arc::clone(&now.addresses)
+        } else {
+            Arc::new(Addresses::new(rates.bad_keys))
+        };
+        Self(Arc::new(Buckets {
+            rates,
+            all: bucket(&now.all, rates.all),
+            keys: Arc::clone(&now.keys),
+            shut_keys: Arc::clone(&now.shut_keys),
+            strangers: bucket(&now.strangers, rates.strangers),
+            addresses,
+        }))
     }
 
     /// One request more of somebody with a key, whoever it is.
@@ -116,8 +122,7 @@ impl Throttle {
         self.0.all.take().map(drop)
     }
 
-    /// One request more of a valid key, of which fewer than `most` are under way. There are as many buckets as valid keys have
-    /// asked, at most.
+    /// One request more of a valid key, of which fewer than `most` are under way.
     pub(super) fn key(
         &self,
         id: &str,
@@ -125,10 +130,7 @@ impl Throttle {
         most: usize,
     ) -> Result<(Allowance, Seat), (Allowance, TooMany)> {
         let rate = own.unwrap_or(self.0.rates.key);
-        let OfKey { bucket, busy, .. } = &*match self.known(id).filter(|known| known.bucket.rate() == rate) {
-            Some(known) => known,
-            None => self.begin(id, rate),
-        };
+        let OfKey { bucket, busy, .. } = &*self.0.keys.of(id, rate);
         let allowance = bucket.take().map_err(|too_many| (bucket.empty(too_many), too_many))?;
         let seat = busy.take(most).ok_or((allowance, TooMany { wait: Duration::from_secs(1) }))?;
         Ok((allowance, seat))
@@ -136,19 +138,13 @@ impl Throttle {
 
     /// The places for reads of a key that has asked.
     pub(super) fn reads(&self, id: &str) -> Option<Arc<Semaphore>> {
-        self.known(id).map(|known| Arc::clone(&known.reads))
+        self.0.keys.known(id).map(|known| Arc::clone(&known.reads))
     }
 
-    fn known(&self, id: &str) -> Option<Arc<OfKey>> {
-        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).map(Arc::clone)
-    }
-
-    fn begin(&self, id: &str, rate: Rate) -> Arc<OfKey> {
-        let reads = Arc::new(Semaphore::new(READS / 2));
-        let of_key = Arc::new(OfKey { bucket: Bucket::new(rate), busy: Seats::default(), reads });
-        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(id.to_owned(), Arc::clone(&of_key));
-        of_key
+    /// One request more of a key whose secret is right and that opens nothing. It takes nothing from strangers, nor they from
+    /// it: who shows a key that leaked is not to be hidden by a flood of those who show none.
+    pub(super) fn shut_key(&self, id: &str) -> Result<(), TooMany> {
+        self.0.shut_keys.of(id, self.0.rates.bad_keys).bucket.take().map(drop)
     }
 
     /// One request more without a good key, from this address. An address beyond its rate takes nothing from other strangers,
@@ -179,8 +175,8 @@ mod tests {
         assert!(too_many.wait > Duration::ZERO && too_many.wait <= Duration::from_secs(1), "{too_many:?}");
         assert!(throttle.key("b", None, 9).is_ok(), "another key");
         let own = Some(Rate::per_second(1, 9));
-        assert_eq!(throttle.key("a", own, 9).unwrap().0.remaining, 8, "a new rate begins with a full bucket");
-        assert_eq!(throttle.key("a", own, 9).unwrap().0.remaining, 7);
+        assert!(throttle.key("a", own, 9).is_err(), "a new rate fills no bucket");
+        assert_eq!(throttle.key("b", own, 9).unwrap().0.remaining, 4, "half of it was spent");
     }
 
     #[test]
@@ -191,12 +187,26 @@ mod tests {
 
     #[test]
     fn strangers_share_a_bucket_from_which_no_address_takes_more_than_its_own() {
-        let throttle = Throttle::new(Rates { strangers: Rate::per_second(1, 8), ..throttle().rates() });
+        let throttle = Throttle::new(Rates { strangers: Rate::per_second(1, 8), ..throttle().0.rates });
         let from = |last: u8| Some(IpAddr::from([203, 0, 113, last]));
         let told = |last: u8| (0..50).filter(|_| throttle.stranger(from(last)).is_ok()).count();
         assert_eq!([told(1), told(2), told(3), told(4)], [3, 3, 2, 0]);
         assert!(throttle.stranger(None).is_err());
         assert_eq!((0..9).filter(|_| throttle.anybody().is_ok()).count(), 5, "nothing from those with a key");
+    }
+
+    #[test]
+    fn buckets_whose_rate_stays_are_not_filled_by_a_change_of_another() {
+        let before = throttle();
+        let client = Some(IpAddr::from([203, 0, 113, 7]));
+        let spent = (0..9).filter(|_| before.anybody().is_ok() | before.stranger(client).is_ok()).count();
+        assert!(spent == 5 && before.shut_key("a").is_ok() && before.key("b", None, 9).is_ok());
+        let rates = Rates { key: Rate::per_second(1, 100), ..before.0.rates };
+        let after = before.at(rates);
+        assert!(after.anybody().is_err() && after.stranger(client).is_err());
+        assert_eq!(after.key("b", None, 9).unwrap().0.remaining, 49, "of another rate the share is");
+        let after = after.at(Rates { bad_keys: Rate::per_minute(4), ..rates });
+        assert!(after.stranger(client).is_ok() && after.anybody().is_err(), "addresses begin anew, nobody else does");
     }
 
     #[test]

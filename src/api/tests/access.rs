@@ -12,9 +12,9 @@ use tower::ServiceExt;
 
 use super::{Answer, Bench, answer, request};
 use crate::access::{NewKey, Role, Rotation, Scope, now_ms};
-use crate::api::Code;
 use crate::api::auth::{self, Allowed};
 use crate::api::table::TABLE;
+use crate::api::{Code, Limits, Rate, Rates};
 use crate::query::samples::touchpoint;
 
 /// What is expected, written down apart from what the code says: method, path, and the roles that are let in; `*` is
@@ -175,7 +175,8 @@ fn with(operation: &Operation, object: &str, (value, from): &Bad) -> Request<Bod
 
 #[tokio::test]
 async fn without_a_valid_key_there_is_nothing_and_no_hint() {
-    let bench = Bench::open();
+    let rates = Rates { bad_keys: Rate::per_second(1_000, 1_000), ..Rates::default() };
+    let bench = Bench::with(Limits { rates, ..Limits::default() }, true);
     let bad = bad(&bench);
     for operation in operations() {
         let mut answers = Vec::new();

@@ -1,13 +1,14 @@
 //! What the audit log hears of requests.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::{Bench, request};
+use super::{Bench, Lines, request};
 use crate::access::{Role, token::Token};
 use crate::api::{Code, IngestError};
 
@@ -40,7 +41,7 @@ async fn every_decision_and_every_write_is_told_and_nothing_of_whom_it_is_about(
     let expected = [
         format!("anonymous authenticate {route} denied"),
         format!("anonymous authenticate {route} denied"),
-        format!("anonymous authenticate {route} denied"),
+        format!("key:{} authenticate {route} denied", id(&revoked)),
         format!("key:{} authorize {route} denied", id(&viewer)),
         format!("key:{} authorize {route} allowed", id(&analyst)),
         format!("key:{} ingest touchpoints allowed", id(&ingestor)),
@@ -54,7 +55,7 @@ async fn every_decision_and_every_write_is_told_and_nothing_of_whom_it_is_about(
     assert_eq!((&entries[5]["count"], &entries[6]["count"]), (&json!(1), &json!(1)));
     let reasons: Vec<_> = entries.iter().map(|entry| entry["reason"].as_str().unwrap()).collect();
     assert_eq!(reasons[0], "no key");
-    assert_eq!(reasons[2], format!("revoked key: key {}", id(&revoked)));
+    assert_eq!(reasons[2], "revoked key");
     assert_eq!((reasons[3], reasons[8]), ("role viewer, scope journeys", "full"));
     let all = serde_json::to_string(&entries).unwrap();
     for secret in ["ann", "canary", &analyst, &viewer, &revoked, &analyst[30..]] {
@@ -85,14 +86,52 @@ async fn while_the_audit_log_is_away_nothing_is_changed_and_no_decision_is_told(
     let (told, waited): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == StatusCode::FORBIDDEN);
     assert!(waited.iter().all(|answer| answer.problem().code == Code::AuditUnavailable) && !waited.is_empty());
     bench.audited.away(false);
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(20);
     while bench.send(write()).await.status != StatusCode::ACCEPTED {
-        assert!(std::time::Instant::now() < until, "it is back");
+        assert!(Instant::now() < until, "it is back");
     }
     let entries = bench.audited.told();
     let denials = entries.iter().filter(|entry| entry.contains("authorize") && entry.ends_with("denied")).count();
     assert_eq!(denials, told.len(), "each that was answered is there, and no other");
     assert_eq!(entries.iter().filter(|entry| entry.ends_with("done")).count(), 1, "{entries:?}");
+}
+
+#[tokio::test]
+async fn a_change_is_refused_in_time_where_the_audit_log_hangs_and_is_not_made() {
+    let bench = Bench::open();
+    let ingestor = bench.key(Role::Ingestor);
+    *bench.audited.log.slow.lock().unwrap() = Duration::from_secs(2);
+    let write = request("POST", "/v1/touchpoints", Some(&ingestor)).header("content-type", "application/json");
+    let began = Instant::now();
+    let got = bench.send(write.body(GOOD.into()).unwrap()).await;
+    assert_eq!((got.status, got.problem().code), (StatusCode::SERVICE_UNAVAILABLE, Code::AuditUnavailable));
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}; 200 ms are its patience", began.elapsed());
+    let told = bench.audited.entries();
+    let outcomes: Vec<_> = told.iter().map(|entry| entry["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["allowed", "failed"]);
+    assert!(told[1]["reason"].as_str().unwrap().starts_with("not made: "), "{}", told[1]);
+    assert!(bench.log.events.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_line_of_a_refused_request_names_request_and_key_and_no_secret() {
+    let bench = Bench::open();
+    let (viewer, revoked) = (bench.key(Role::Viewer), bench.key(Role::Analyst));
+    let id = |key: &str| Token::parse(key).unwrap().id.to_owned();
+    bench.admin.revoke(&id(&revoked)).unwrap();
+    let lines = Lines::hear(tracing::Level::DEBUG);
+    for (request_id, key) in [("r-revoked", &revoked), ("r-viewer", &viewer)] {
+        let asks = request("GET", "/v1/users/ann/journey", Some(key)).header("x-request-id", request_id);
+        bench.send(asks.body(Body::empty()).unwrap()).await;
+    }
+    let text = lines.heard();
+    for (what, key, request_id) in
+        [("without a valid key", &revoked, "r-revoked"), ("beyond the key's role", &viewer, "r-viewer")]
+    {
+        let line = text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what} is not in {text}"));
+        assert!(line.contains(&id(key)) && line.contains(request_id), "{line}");
+        assert!(!text.contains(&key[30..]), "a secret");
+    }
 }
 
 #[tokio::test]

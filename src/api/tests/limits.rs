@@ -90,6 +90,34 @@ async fn bad_keys_of_one_address_are_turned_away_and_good_ones_are_not() {
 }
 
 #[tokio::test]
+async fn what_is_not_there_costs_a_turn() {
+    let bench = rates(Rates { bad_keys: Rate::per_minute(3), key: Rate::per_minute(2), ..Rates::default() });
+    let good = bench.key(Role::Analyst);
+    let ask = async |method: &str, path: &str, last: u8, key: Option<&str>| {
+        let mut ask = request(method, path, key).body(Body::empty()).unwrap();
+        ask.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, last], 1))));
+        bench.send(ask).await
+    };
+    assert_eq!(ask("GET", "/v2/nowhere", 1, None).await.problem().code, Code::RouteNotFound);
+    assert_eq!(ask("DELETE", "/v1/keys", 1, Some("trb_live_x")).await.problem().code, Code::MethodNotAllowed);
+    let probe = ask("POST", "/livez", 1, None).await;
+    assert_eq!((probe.problem().code, probe.header("allow")), (Code::MethodNotAllowed, "GET,HEAD"));
+    for (method, path) in
+        [("GET", "/v2/nowhere"), ("PUT", "/v1/keys"), ("POST", "/livez"), ("GET", "/v1/users/ann/journey")]
+    {
+        let refused = ask(method, path, 1, None).await;
+        assert_eq!((refused.status, refused.problem().code), (StatusCode::TOO_MANY_REQUESTS, Code::RateLimited));
+        assert_eq!(refused.header("retry-after"), "20", "{method} {path}");
+    }
+    assert_eq!(ask("GET", "/livez", 1, None).await.status, StatusCode::OK, "a probe");
+    assert_eq!(ask("GET", "/v2/nowhere", 2, None).await.status, StatusCode::NOT_FOUND, "another address");
+    for status in [StatusCode::NOT_FOUND, StatusCode::NOT_FOUND, StatusCode::TOO_MANY_REQUESTS] {
+        assert_eq!(ask("GET", "/v2/nowhere", 1, Some(&good)).await.status, status, "a good key has turns of its own");
+    }
+    assert!(bench.audited.told().len() <= 1, "and no entry");
+}
+
+#[tokio::test]
 async fn limits_are_replaced_while_the_service_runs() {
     let bench = rates(Rates { key: Rate::per_second(1, 1), ..Rates::default() });
     let (key, router) = (bench.key(Role::Analyst), bench.router());
@@ -101,7 +129,9 @@ async fn limits_are_replaced_while_the_service_runs() {
     bench.state.limit(Limits { concurrency: 7, ..bench.state.bounds().limits });
     assert_eq!(ask().await, StatusCode::TOO_MANY_REQUESTS, "the same rates, the same buckets");
     bench.state.limit(Limits::default());
-    assert_eq!(ask().await, StatusCode::NOT_FOUND);
+    assert_eq!(ask().await, StatusCode::TOO_MANY_REQUESTS, "what was spent is spent");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(ask().await, StatusCode::NOT_FOUND, "and comes back sooner");
 }
 
 #[tokio::test]

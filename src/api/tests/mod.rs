@@ -207,3 +207,38 @@ pub(super) fn request(method: &str, path: &str, key: Option<&str>) -> axum::http
         Some(key) => builder.header("authorization", format!("Bearer {key}")),
     }
 }
+
+/// What this thread logs while it lives.
+pub(super) struct Lines {
+    sink: Sink,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Hears lines of this level and above it.
+    pub(super) fn hear(level: tracing::Level) -> Self {
+        let sink = Sink::default();
+        let copy = sink.clone();
+        let lines = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(move || copy.clone());
+        Self { sink, _guard: tracing::subscriber::set_default(lines.finish()) }
+    }
+
+    /// All of it so far.
+    pub(super) fn heard(&self) -> String {
+        String::from_utf8(self.sink.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -3,14 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
+use axum::extract::ConnectInfo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::Bench;
 use super::sockets::{close, exchange, exchange_on, listen, occupy, start_on};
-use crate::access::Role;
-use crate::access::token::Fresh;
+use super::{Bench, request};
+use crate::access::token::{Fresh, Token};
+use crate::access::{NewKey, Role};
 use crate::api::{Limits, Listen, Rate, Rates};
 
 fn journey(authorization: &str) -> String {
@@ -75,6 +77,9 @@ async fn while_the_audit_log_is_away_strangers_wait_for_nothing_and_take_no_room
     let bench = Bench::with(Limits { concurrency: 1, rates, ..Limits::default() }, true);
     let (serving, stop) = start_on(&bench, &listen());
     let (address, key) = (serving.address(), bench.key(Role::Analyst));
+    let revoked = bench.key(Role::Analyst);
+    let id = Token::parse(&revoked).unwrap().id;
+    bench.admin.revoke(id).unwrap();
     bench.audited.away(true);
     let flood = flood(address);
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -82,6 +87,9 @@ async fn while_the_audit_log_is_away_strangers_wait_for_nothing_and_take_no_room
     let refused = exchange(address, &journey("connection: close\r\n")).await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("\"audit_unavailable\""), "no room: {refused}");
     assert!(began.elapsed() < Duration::from_millis(150), "and no wait for it: {:?}", began.elapsed());
+    let shows = journey(&format!("authorization: Bearer {revoked}\r\nconnection: close\r\n"));
+    let shown = exchange(address, &shows).await;
+    assert!(shown.starts_with("HTTP/1.1 401"), "there is room for a key that leaked: {shown}");
     unharmed(address, &key, 20).await;
     drop(flood);
     bench.audited.away(false);
@@ -90,6 +98,36 @@ async fn while_the_audit_log_is_away_strangers_wait_for_nothing_and_take_no_room
     let told = bench.audited.told();
     let denied = told.iter().filter(|entry| entry.starts_with("anonymous")).count();
     assert!(denied >= 256, "what was answered is kept: {denied}");
+    assert!(told.iter().any(|entry| entry.starts_with(&format!("key:{id} authenticate"))), "and that a key leaked");
+}
+
+#[tokio::test]
+async fn no_flood_of_strangers_hides_a_key_that_was_good_once_or_is_elsewhere() {
+    let rates = Rates { strangers: Rate::per_minute(1), bad_keys: Rate::per_minute(2), ..Rates::default() };
+    let bench = Bench::with(Limits { rates, ..Limits::default() }, true);
+    let ask = async |key: Option<&str>| {
+        let mut ask = request("GET", "/v1/users/ann/journey", key).body(Body::empty()).unwrap();
+        ask.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 1))));
+        bench.send(ask).await.status.as_u16()
+    };
+    let make = |new: NewKey| bench.admin.create(new, 0).unwrap();
+    let expired = make(NewKey { expires_at: Some(1), ..NewKey::of(Role::Analyst) });
+    let elsewhere = make(NewKey { networks: vec!["10.0.0.0/8".parse().unwrap()], ..NewKey::of(Role::Analyst) });
+    let revoked = make(NewKey::of(Role::Analyst));
+    bench.admin.revoke(&revoked.id).unwrap();
+    let unknown = Fresh::draw().unwrap();
+    assert_eq!([ask(None).await, ask(None).await, ask(Some(unknown.text())).await], [401, 429, 429]);
+    let shut = [(expired, "expired key"), (elsewhere, "key used from outside its networks"), (revoked, "revoked key")];
+    for (made, why) in &shut {
+        let key = Some(made.key.as_str());
+        assert_eq!([ask(key).await, ask(key).await, ask(key).await], [401, 401, 429], "{why}");
+    }
+    let told = bench.audited.entries();
+    for (made, why) in &shut {
+        let of = told.iter().filter(|entry| entry["actor"] == format!("key:{}", made.id) && entry["reason"] == *why);
+        assert_eq!(of.count(), 2, "{why}: {told:?}");
+    }
+    assert_eq!(told.len(), 7, "and of strangers one");
 }
 
 /// A connection from another address of this machine.

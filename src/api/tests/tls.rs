@@ -1,8 +1,10 @@
 //! Certificates on real sockets: which versions are spoken, who is let in, and that a renewal drops nobody.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -13,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Bench;
 use super::sockets::{listen, start_on};
+use super::{Bench, Lines};
 use crate::api::Listen;
 use crate::api::tls::{self, Files, Tls};
 
@@ -26,9 +28,13 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        Self::named("Authority of a test")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "Authority of a test");
+        params.distinguished_name.push(DnType::CommonName, name);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         Self { issuer, folder: tempfile::tempdir().unwrap() }
     }
@@ -48,9 +54,22 @@ impl Authority {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(name, &params)
+    }
+
+    /// A certificate for servers alone, and its key.
+    fn signed_for_servers(&self, name: &str) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(name, &params)
+    }
+
+    fn sign(&self, name: &str, params: &CertificateParams) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (self.file(&format!("{name}.crt"), &certificate.pem()), self.file(&format!("{name}.key"), &key.serialize_pem()))
+        let private = self.file(&format!("{name}.key"), &key.serialize_pem());
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o600)).unwrap();
+        (self.file(&format!("{name}.crt"), &certificate.pem()), private)
     }
 
     fn files(&self, client_ca: Option<PathBuf>) -> Files {
@@ -132,6 +151,68 @@ async fn with_mutual_tls_only_clients_with_a_certificate_get_in() {
     serving.ended().await.unwrap();
 }
 
+/// What somebody does who does not get in.
+enum Fails {
+    With(Arc<ClientConfig>),
+    Saying(&'static [u8]),
+    Silently,
+}
+
+impl Fails {
+    async fn at(self, address: std::net::SocketAddr) {
+        match self {
+            Self::With(config) => {
+                if let Ok(mut stream) = connect(address, config).await {
+                    assert!(!alive(&mut stream).await.unwrap_or_default().starts_with("HTTP"), "let in");
+                }
+            }
+            Self::Saying(bytes) => {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(bytes).await.unwrap();
+            }
+            Self::Silently => {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                drop(stream.read(&mut [0; 9]).await); // until it is closed
+            }
+        }
+    }
+}
+
+/// On one thread, so that its lines are heard.
+#[tokio::test]
+async fn a_handshake_that_fails_is_counted_and_told_of_in_plain_words() {
+    let (authority, strangers) = (Authority::new(), Authority::named("Another authority"));
+    let (root, unknown) = (authority.root(), strangers.root());
+    let with = |root, own| Fails::With(client(root, BOTH, own));
+    let cases = [
+        (with(&root, None), "certificate", "the client showed no certificate; tls.client_ca_file asks for one"),
+        (with(&root, Some(strangers.signed("client"))), "certificate", "signed by nobody in tls.client_ca_file"),
+        (with(&root, Some(authority.signed_for_servers("server"))), "certificate", "the extended key usage clientAuth"),
+        (with(&unknown, None), "rejected", "does not accept the certificate of tls.certificate_file: UnknownCA"),
+        (Fails::Saying(b"GET / HTTP/1.1\r\n\r\n"), "protocol", "is no TLS; is it plain HTTP?"),
+        (Fails::Silently, "timeout", "it took longer than sidecar.header_timeout"),
+        (Fails::Saying(b""), "closed", ""),
+    ];
+    for (fails, kind, words) in cases {
+        let bench = Bench::open();
+        let tls = Some(Tls::load(&authority.files(Some(root.clone()))).unwrap());
+        let (serving, stop) = start_on(&bench, &Listen { tls, ..listen() });
+        let lines = Lines::hear(tracing::Level::INFO);
+        fails.at(serving.address()).await;
+        let counted = format!("tributary_tls_handshakes_failed_total{{reason=\"{kind}\"}} 1");
+        let until = std::time::Instant::now() + Duration::from_secs(5);
+        while !bench.state.metrics.render(&bench.health).unwrap().contains(&counted) {
+            assert!(std::time::Instant::now() < until, "{kind} is not counted");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let heard = lines.heard();
+        let told = heard.contains("WARN") && heard.contains("from=127.0.0.1") && heard.contains(words);
+        assert_eq!(told, !words.is_empty(), "{kind}: {heard}");
+        stop.cancel();
+        serving.ended().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewed_certificate_is_shown_to_newcomers_and_drops_nobody() {
     let (bench, old, new) = (Bench::open(), Authority::new(), Authority::new());
@@ -155,10 +236,17 @@ fn files_that_cannot_be_used_are_named() {
     let good = authority.files(Some(authority.root()));
     assert!(tls::read(&good).is_ok());
     let (other, broken) = (authority.signed("other").1, authority.file("broken", "no PEM at all"));
+    let shown = authority.file("shown.key", &fs::read_to_string(&good.key).unwrap());
+    fs::set_permissions(&shown, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = tls::read(&Files { key: shown.clone(), ..good.clone() }).unwrap_err().to_string();
+    assert!(error.starts_with("tls.key_file: ") && error.contains("can be read by everybody; `chmod 600 "), "{error}");
+    fs::set_permissions(&shown, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(tls::read(&Files { key: shown, ..good.clone() }).is_ok(), "a group is somebody");
     for (files, setting) in [
         (Files { certificate: broken.clone(), ..good.clone() }, "tls.certificate_file"),
         (Files { certificate: "/nowhere".into(), ..good.clone() }, "tls.certificate_file"),
         (Files { key: broken.clone(), ..good.clone() }, "tls.key_file"),
+        (Files { key: "/nowhere".into(), ..good.clone() }, "tls.key_file"),
         (Files { key: other, ..good.clone() }, "tls.certificate_file"),
         (Files { client_ca: Some(broken), ..good.clone() }, "tls.client_ca_file"),
     ] {

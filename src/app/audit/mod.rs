@@ -1,6 +1,7 @@
 //! `tributary.audit` on either log: writing it, and what becomes of its entries.
 
 mod source;
+pub mod tail;
 pub mod verify;
 
 use std::sync::Arc;
@@ -139,14 +140,14 @@ mod tests {
         health.running();
         let watch = Watch { metrics: Arc::new(Metrics::new().unwrap()), health: Arc::clone(&health) };
         let patience = Duration::from_secs(10);
-        let audit =
-            Audit::new(&Settings { queue: 8, strangers: 1, patience, read_sample: 1.0, clock: || 0 }, Arc::new(watch));
+        let settings = Settings { queue: 8, strangers: 1, shut_keys: 1, patience, read_sample: 1.0, clock: || 0 };
+        let audit = Audit::new(&settings, Arc::new(watch));
         let guard = Guard::new("audit".into(), events, stop.clone());
         let started = Started { instance: "i".into(), version: "1".into(), config: String::new() };
         let writing = write(&audit, Arc::new(Panics::default()), Memory::of(folder.path()), started, guard).unwrap();
         writing.ready(Duration::from_secs(10), &audit).unwrap();
         assert!(health.not_ready().is_empty() && heard.try_recv().is_err());
-        let change = || audit.record_blocking(Draft::new(Caller::system(), Action::KeyCreate, "", Outcome::Allowed));
+        let change = || audit.record(Draft::new(Caller::system(), Action::KeyCreate, "", Outcome::Allowed));
         assert!(change().is_err(), "whoever waits is told");
         let Event::Ended { name, error: Some(error) } = heard.recv().unwrap() else { panic!("a clean end") };
         assert_eq!((name.as_str(), error.to_string().contains("panicked")), ("audit", true), "{error}");

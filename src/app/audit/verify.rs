@@ -1,16 +1,11 @@
 //! `tributary audit verify`: the audit topic of either log, read back.
 
-use std::io::BufRead;
-
 use super::super::{Error, settings};
 use super::PARTITION;
-use super::source::{Line, PAGE, parse};
-use crate::access;
-use crate::access::socket::{self, Request};
+use super::source::Entries;
 use crate::audit::End;
 use crate::audit::verify::{Auditor, Finding, Summary};
 use crate::config::{Config, LogKind};
-use crate::topics::embedded::{Broker, Place, Topic};
 use crate::topics::kafka::tail::{From, Tail};
 
 /// Reads the whole log and hands out what it finds.
@@ -43,48 +38,14 @@ fn kafka(config: &Config, remembered: Option<End>, found: &mut dyn FnMut(&Findin
 
 /// Of a running instance through its socket; of one that is stopped, from its folder.
 fn embedded(config: &Config, remembered: Option<End>, found: &mut dyn FnMut(&Finding)) -> Result<Summary, Error> {
-    let failed = |error: access::Error| Error::Unreachable(error.to_string());
-    match socket::stream(&config.engine.data_dir, &Request::Audit) {
-        Ok(lines) => return socket(lines, remembered, found),
-        Err(access::Error::NotRunning { .. }) => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let folder = settings::log_dir(config);
-    if !folder.exists() {
-        return Err(Error::Refused(format!("{} is not there; name the data folder of an instance", folder.display())));
-    }
-    let broker = Broker::open(&Place::Folder(folder), &settings::embedded(config)?)?;
-    let mut next = broker.bounds(Topic::Audit, PARTITION)?.start;
-    let mut auditor = Auditor::new(next, remembered, found);
-    loop {
-        let records = broker.read(Topic::Audit, PARTITION, next, PAGE)?;
-        let Some(last) = records.last() else { return Ok(auditor.finish()) };
-        next = last.offset + 1;
-        for record in &records {
-            auditor.read(record.offset, bytes(&record.key), bytes(&record.value));
-        }
-    }
-}
-
-fn bytes(of: &Option<Vec<u8>>) -> &[u8] {
-    of.as_deref().unwrap_or_default()
-}
-
-/// Reads entries as the socket sends them.
-fn socket(lines: impl BufRead, remembered: Option<End>, found: &mut dyn FnMut(&Finding)) -> Result<Summary, Error> {
-    let broken = |why: &str| Error::Unreachable(format!("{why}; ask again"));
-    let mut lines = lines.lines().map(|line| {
-        let line = line.map_err(|error| broken(&format!("the instance's socket: {error}")))?;
-        parse(&line).ok_or_else(|| Error::Refused(format!("the running instance answered: {line}")))
-    });
-    let mut next = || lines.next().unwrap_or_else(|| Err(broken("the instance stopped before all was read")));
-    let mut line = next()?;
+    let mut entries = Entries::open(config, false)?;
+    let mut page = entries.page()?;
     // The newest entry is never taken away by age, so a log without any has lost none.
-    let begin = if let Line::Record { offset, .. } = &line { *offset } else { 0 };
+    let begin = page.first().map_or(0, |entry| entry.offset);
     let mut auditor = Auditor::new(begin, remembered, found);
-    while let Line::Record { offset, key, value } = line {
-        auditor.read(offset, &key, &value);
-        line = next()?;
+    while !page.is_empty() {
+        page.iter().for_each(|entry| auditor.read(entry.offset, &entry.key, &entry.value));
+        page = entries.page()?;
     }
     Ok(auditor.finish())
 }

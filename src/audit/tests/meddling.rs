@@ -51,7 +51,9 @@ proptest! {
     #[test]
     fn an_untouched_log_shows_nothing((story, at) in stories()) {
         let (summary, findings) = read(0, &story.log, memory(&story, at));
-        prop_assert_eq!(findings, vec![]);
+        // Lives of one entry, which is no stop, are all that there is to say.
+        let killed = |finding: &Finding| matches!(finding, Finding::Cut { seq: 0, .. });
+        prop_assert!(findings.iter().all(killed), "{:?}", findings);
         prop_assert_eq!(summary.entries, story.log.len() as u64);
         prop_assert_eq!(summary.ends.len(), story.ends.len());
     }

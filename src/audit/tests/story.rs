@@ -29,8 +29,15 @@ pub(super) fn story(instances: usize, deeds: &[(usize, bool)]) -> Story {
     let mut lives: Vec<Option<(Chain, End)>> = (0..instances).map(|_| None).collect();
     for (number, (instance, begins)) in (0..).zip(deeds) {
         let instance = instance % instances;
+        let draft = |number: i64| {
+            let draft = draft(u64::try_from(number).unwrap());
+            let rest = deeds.iter().skip(usize::try_from(number).unwrap() + 1);
+            let next = rest.clone().find(|(other, _)| other % instances == instance);
+            // The last deed of a life is to stop.
+            if next.is_some_and(|(_, begins)| *begins) { Draft { action: Action::Stop, ..draft } } else { draft }
+        };
         let (record, chain) = match lives[instance].take() {
-            Some((mut chain, _)) if !begins => (chain.seal(&draft(u64::try_from(number).unwrap()), number), chain),
+            Some((mut chain, _)) if !begins => (chain.seal(&draft(number), number), chain),
             before => {
                 let mut chain = Chain::new(&format!("i{instance}"), number, before.map(|(_, end)| end)).unwrap();
                 (chain.seal(&start(), number), chain)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,7 @@ fn live(folder: &Path, log: Arc<dyn AuditLog>) -> Life {
 /// One in which a decision waits for so long.
 fn live_with(folder: &Path, log: Arc<dyn AuditLog>, patience: Duration) -> Life {
     let counts = Arc::new(Counts::default());
-    let settings = Settings { queue: CAPACITY, strangers: CAPACITY, patience, read_sample: 1.0, clock };
+    let settings = Settings { queue: CAPACITY, strangers: CAPACITY, shut_keys: 1, patience, read_sample: 1.0, clock };
     let audit = Audit::new(&settings, Arc::clone(&counts) as Arc<dyn Observer>);
     let started = Started { instance: "i0".into(), version: "1".into(), config: "c".into() };
     let writing = Writing::start(&audit, log, Memory::of(folder), started, || ()).unwrap();
@@ -85,6 +86,15 @@ fn counted(log: &MemoryAudit) -> Vec<u64> {
     log.records.lock().unwrap().iter().filter_map(count).collect()
 }
 
+/// Action, outcome, object and reason of each entry.
+fn told(log: &MemoryAudit) -> Vec<String> {
+    let text = |record: &Record| {
+        let read: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+        ["action", "outcome", "object", "reason"].map(|field| read[field].as_str().unwrap().to_owned()).join(" ")
+    };
+    log.records.lock().unwrap().iter().map(text).collect()
+}
+
 fn story_is_whole(folder: &Path, log: &MemoryAudit) {
     let remembered = Memory::of(folder).read().unwrap().end;
     let (summary, found) = read(0, &log.records.lock().unwrap(), remembered.as_ref());
@@ -104,7 +114,7 @@ async fn a_recorded_entry_is_in_the_log_and_lives_follow_each_other() {
         for number in 0..20 {
             this.audit.decision(draft(life * 100 + number)).await.unwrap();
         }
-        this.audit.record(draft(life * 100 + 20)).await.unwrap();
+        this.audit.record(draft(life * 100 + 20)).unwrap();
         let expected: Vec<u64> = (0..=life).flat_map(|life| life * 100..=life * 100 + 20).collect();
         assert_eq!(counted(&log), expected, "in order, and durable when record returns");
         assert_eq!(this.counts.written.load(Ordering::Relaxed), 22);
@@ -125,7 +135,7 @@ async fn while_the_log_is_away_changes_are_refused_decisions_wait_and_nothing_is
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let began = Instant::now();
-    let refused = life.audit.record(draft(999)).await.unwrap_err();
+    let refused = life.audit.record(draft(999)).unwrap_err();
     assert!(refused.0.contains("no broker") && began.elapsed() < Duration::from_millis(150), "at once: {refused}");
     let accepted = Arc::new(Mutex::new(vec![0]));
     let flood = (1..500).map(|number| {
@@ -149,7 +159,7 @@ async fn while_the_log_is_away_changes_are_refused_decisions_wait_and_nothing_is
     waits.await.unwrap();
     accepted.lock().unwrap().push(500);
     let until = Instant::now() + Duration::from_secs(10);
-    while life.audit.record(draft(501)).await.is_err() {
+    while life.audit.record(draft(501)).is_err() {
         assert!(Instant::now() < until, "the log is back");
     }
     life.stop();
@@ -169,7 +179,7 @@ async fn changes_that_wait_when_the_log_goes_away_are_told_so() {
     *log.away.lock().unwrap() = away();
     let waits = |number| {
         let audit = life.audit.clone();
-        tokio::spawn(async move { audit.record(draft(number)).await })
+        tokio::task::spawn_blocking(move || audit.record(draft(number)))
     };
     let mut tasks = vec![waits(0)];
     while life.counts.taken.load(Ordering::Relaxed) < 1 {
@@ -206,21 +216,74 @@ fn a_change_stands_between_two_entries_and_is_not_made_without_the_first() {
     assert_eq!(touched, 0);
     *log.away.lock().unwrap() = None;
     life.stop();
-    let text = |record: &Record| {
-        let read: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
-        ["action", "outcome", "object", "reason"].map(|field| read[field].as_str().unwrap().to_owned()).join(" ")
-    };
-    let told: Vec<_> = log.records.lock().unwrap().iter().map(text).collect();
     let expected = [
         "start done process ",
         "key.create allowed viewer ",
         "key.create done viewer ",
         "key.create allowed viewer ",
         "key.create failed viewer no",
-        "key.create allowed viewer ", // its batch had been begun: refused, and neither done nor failed
+        "key.create allowed viewer ", // its batch had been begun
+        "key.create failed viewer not made: the audit log cannot be written: no broker",
         "stop done process ",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(told(&log), expected);
+}
+
+/// A log that hangs in its appends while the test holds the gate, from the second one on: the first tells of the start.
+struct Hangs {
+    log: Arc<MemoryAudit>,
+    gate: Arc<Mutex<()>>,
+    under_way: AtomicUsize,
+}
+
+impl AuditLog for Hangs {
+    fn append(&self, records: &[Record]) -> Result<(), Error> {
+        self.under_way.fetch_add(1, Ordering::Release);
+        drop(self.gate.lock().unwrap());
+        self.log.append(records)
+    }
+}
+
+#[test]
+fn a_change_does_not_wait_for_a_log_that_hangs_is_not_made_and_that_is_told() {
+    let (folder, log) = (tempfile::tempdir().unwrap(), Arc::new(MemoryAudit::default()));
+    let (gate, under_way) = (Arc::new(Mutex::new(())), AtomicUsize::new(0));
+    let hangs = Arc::new(Hangs { log: Arc::clone(&log), gate: Arc::clone(&gate), under_way });
+    let life = live_with(folder.path(), Arc::clone(&hangs) as Arc<dyn AuditLog>, Duration::from_millis(300)).ready();
+    let held = gate.lock().unwrap();
+    let change = |object: &'static str| {
+        let audit = life.audit.clone();
+        std::thread::spawn(move || {
+            let draft = Draft::new(Caller::local(7), Action::KeyCreate, object, Outcome::Allowed);
+            let began = Instant::now();
+            let outcome: Result<(), String> = audit.change(draft, |error| error.to_string(), || unreachable!());
+            (outcome.unwrap_err(), began.elapsed())
+        })
+    };
+    let being_written = change("being written");
+    while hangs.under_way.load(Ordering::Acquire) < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for refused in [being_written, change("queued")] {
+        let until = Instant::now() + Duration::from_secs(5);
+        while !refused.is_finished() {
+            assert!(Instant::now() < until, "it waits for a log that hangs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (why, waited) = refused.join().unwrap();
+        assert!(why.contains("does not answer") && waited >= Duration::from_millis(300), "{waited:?}: {why}");
+    }
+    assert_eq!(life.counts.refused.load(Ordering::Relaxed), 2);
+    drop(held);
+    life.stop();
+    let expected = [
+        "start done process ",
+        "key.create allowed being written ",
+        "key.create failed being written not made: the audit log cannot be written: it does not answer",
+        "stop done process ",
+    ];
+    assert_eq!(told(&log), expected, "of the one that never came to be written there is nothing to tell");
+    story_is_whole(folder.path(), &log);
 }
 
 /// A log on which a life is cut short at its n-th append, before or after the records are there.
@@ -259,7 +322,7 @@ fn a_life_cut_short_anywhere_is_gone_on_from() {
             });
             let life = live(folder.path(), Arc::clone(&cut) as Arc<dyn AuditLog>);
             while !cut.dead.load(Ordering::Acquire) {
-                drop(life.audit.put(draft(7)));
+                drop(life.audit.0.queue.put(draft(7), clock(), sync_channel(1).0));
                 std::thread::sleep(Duration::from_millis(1));
             }
             std::mem::forget(life);
@@ -293,7 +356,7 @@ fn a_log_that_refuses_at_the_start_is_a_reason_not_to_start() {
     *log.away.lock().unwrap() = Some(Error::Refused("grant Write".into()));
     let life = live(folder.path(), Arc::clone(&log) as Arc<dyn AuditLog>);
     assert_eq!(life.writing.ready(Duration::from_secs(10), &life.audit), Err(Error::Refused("grant Write".into())));
-    let late = life.audit.record_blocking(draft(1));
+    let late = life.audit.record(draft(1));
     assert!(late.is_err(), "nobody writes any longer");
 }
 
@@ -308,7 +371,7 @@ async fn reads_are_sampled() {
         for number in 0..2_000 {
             life.audit.allowed_read(|| draft(number)).await.unwrap();
         }
-        life.audit.record(draft(0)).await.unwrap();
+        life.audit.record(draft(0)).unwrap();
         written.push(counted(&log).len() - before - 1);
     }
     assert!(written[0] == 0 && (130..270).contains(&written[1]) && written[2] == 2_000, "{written:?}");
@@ -334,7 +397,7 @@ async fn after_a_panic_nobody_waits_and_the_next_life_goes_on() {
     while life.audit.trouble().is_none() && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert!(life.audit.record(draft(2)).await.is_err() && life.audit.decision(draft(3)).await.is_err());
+    assert!(life.audit.record(draft(2)).is_err() && life.audit.decision(draft(3)).await.is_err());
     assert_eq!(life.counts.away.load(Ordering::Relaxed), 1);
     life.writing.join();
     live(folder.path(), Arc::clone(&log) as Arc<dyn AuditLog>).ready().stop();

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use super::super::shown::Escaped;
+
 /// Numbers of entries, both ends in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -20,7 +22,7 @@ impl fmt::Display for Span {
 
 /// Something that is not as an untouched log would be, or is and wants to be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // `chain` is the chain that it is about, `seq` and `span` the entries
+#[allow(missing_docs)] // `chain` is the chain that it is about, `seq` and `span` the entries, `what` action and object
 pub enum Finding {
     /// A record that is no entry.
     Foreign { partition: u32, offset: i64 },
@@ -46,6 +48,10 @@ pub enum Finding {
     Forgotten { chain: String, seq: u64 },
     /// Entries stand twice, the same: they were written again after a crash or for want of an answer.
     Repeated { chain: String, span: Span },
+    /// The chain ends with this entry, which tells of no stop: its process was killed, or died.
+    Cut { chain: String, seq: u64 },
+    /// A change was allowed here, and neither done nor failed.
+    Unfinished { chain: String, seq: u64, what: String },
     /// The chain, or these entries of it, are older than the topic's oldest record.
     Older { chain: String, span: Option<Span> },
 }
@@ -53,7 +59,7 @@ pub enum Finding {
 impl Finding {
     /// Whether an untouched log cannot show this.
     pub fn is_difference(&self) -> bool {
-        !matches!(self, Self::Repeated { .. } | Self::Older { .. })
+        !matches!(self, Self::Repeated { .. } | Self::Cut { .. } | Self::Unfinished { .. } | Self::Older { .. })
     }
 }
 
@@ -87,6 +93,12 @@ impl fmt::Display for Finding {
                 write!(f, "{} {seq}: missing or altered; the data folder remembers it", Plain(chain))
             }
             Self::Repeated { chain, span } => write!(f, "{} {span}: stands twice, the same (note)", Plain(chain)),
+            Self::Cut { chain, seq } => {
+                write!(f, "{} {seq}: the last entry is no stop: the process was killed, or died (note)", Plain(chain))
+            }
+            Self::Unfinished { chain, seq, what } => {
+                write!(f, "{} {seq}: {} was allowed, and neither done nor failed (note)", Plain(chain), Escaped(what))
+            }
             Self::Older { chain, span: Some(span) } => {
                 write!(f, "{} {span}: older than the topic's beginning (note)", Plain(chain))
             }

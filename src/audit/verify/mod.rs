@@ -5,6 +5,7 @@
 //! Every chain but the newest of an instance is closed by the first entry of the next, which tells where it ended; what the
 //! newest should have reached, the data folder of its instance remembers.
 
+mod changes;
 mod finding;
 mod reading;
 
@@ -27,7 +28,7 @@ pub struct Summary {
     pub chains: usize,
     /// Findings that no honest story explains.
     pub differences: u64,
-    /// Findings that one does.
+    /// Findings that one does, as of a process that was killed.
     pub notes: u64,
     /// Where the newest chain of each instance ends: kept elsewhere, they are what a later reading is compared with.
     pub ends: Vec<End>,
@@ -143,7 +144,8 @@ impl<'f> Auditor<'f> {
     pub fn finish(mut self) -> Summary {
         let mut open: Vec<_> = self.chains.values_mut().filter(|reading| reading.is_open()).collect();
         open.sort_by(|a, b| a.chain().cmp(b.chain()));
-        let findings: Vec<_> = open.iter_mut().flat_map(|reading| reading.settle()).collect();
+        let settled = |reading: &mut &mut Reading| [reading.settle(), reading.unfinished()].concat();
+        let findings: Vec<_> = open.iter_mut().flat_map(settled).collect();
         self.summary.ends = open.iter().map(|reading| reading.end()).collect();
         findings.into_iter().for_each(|finding| self.tell(finding));
         if let Some((end, false)) = self.remembered.take() {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::super::chain::End;
 use super::super::entry::Entry;
+use super::changes::{Changes, Unfinished};
 use super::finding::{Finding, Span};
 
 /// How many of the newest entries of an open chain are known by their hashes: far more than are ever written again.
@@ -23,6 +24,9 @@ pub(super) struct Reading {
     /// An entry that came later than it should: either it was moved, or it and all behind it were written again, for some
     /// of them had got through and it had not.
     late: Option<u64>,
+    /// Whether the entry of the greatest number tells of the process's stop.
+    stopped: bool,
+    changes: Changes,
     /// The chain that goes on from this one.
     next: Option<String>,
 }
@@ -30,6 +34,8 @@ pub(super) struct Reading {
 impl Reading {
     /// Begins with this entry.
     pub(super) fn new(entry: &Entry) -> Self {
+        let mut changes = Changes::default();
+        changes.take(entry);
         Self {
             chain: entry.chain.clone(),
             top: entry.seq,
@@ -37,6 +43,8 @@ impl Reading {
             known: VecDeque::from([Some(entry.hash.clone())]),
             again: None,
             late: None,
+            stopped: entry.is_stop(),
+            changes,
             next: None,
         }
     }
@@ -68,6 +76,7 @@ impl Reading {
     pub(super) fn skip_over(&mut self, entry: &Entry) {
         if self.is_open() && entry.seq == self.top + 1 {
             self.at = entry.seq;
+            self.stopped = entry.is_stop();
             drop(self.push(entry.hash.clone()));
         }
     }
@@ -87,6 +96,7 @@ impl Reading {
         } else if self.fill(seq, &entry.hash) {
             self.at = seq;
             self.late = if follows { self.late } else { Some(seq) };
+            self.changes.take(entry);
             findings.extend(self.linked(entry));
         } else {
             findings.push(Finding::Moved { chain, seq });
@@ -117,6 +127,8 @@ impl Reading {
         }
         findings.extend(self.push(entry.hash.clone()));
         self.at = entry.seq;
+        self.stopped = entry.is_stop();
+        self.changes.take(entry);
         findings.extend(self.linked(entry));
         findings
     }
@@ -193,6 +205,12 @@ impl Reading {
         findings
     }
 
+    /// Changes that have not ended so far.
+    pub(super) fn unfinished(&mut self) -> Vec<Finding> {
+        let found = self.changes.unfinished().into_iter();
+        found.map(|Unfinished { seq, what }| Finding::Unfinished { chain: self.chain.clone(), seq, what }).collect()
+    }
+
     /// The next chain begins, and says where this one ended.
     pub(super) fn close(&mut self, end: &End, next: &str) -> Vec<Finding> {
         let chain = self.chain.clone();
@@ -206,7 +224,10 @@ impl Reading {
             findings.push(Finding::Beyond { chain, span: Span { from: end.seq + 1, to: self.top } });
         } else if self.end().hash != end.hash {
             findings.push(Finding::Altered { chain, seq: end.seq });
+        } else if !self.stopped {
+            findings.push(Finding::Cut { chain, seq: end.seq });
         }
+        findings.extend(self.unfinished());
         self.next = Some(next.to_owned());
         self.known = VecDeque::new();
         findings

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, Result};
 
 use super::make;
+use crate::telemetry::events::Handshake;
 
 /// Series of the sidecar. `route` is a route's template (`/v1/users/{user_id}/journey`), never a path.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub struct Http {
     /// Requests under way.
     pub in_flight: IntGauge,
     pub(in crate::telemetry) connections_refused: IntCounter,
+    handshakes_failed: IntCounterVec,
 }
 
 impl Http {
@@ -21,6 +23,13 @@ impl Http {
         let seconds =
             HistogramOpts::new("tributary_http_request_seconds", "Time to answer a request, by route and method.")
                 .buckets(vec![0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]);
+        let handshakes_failed = make::counters(
+            registry,
+            "tributary_tls_handshakes_failed_total",
+            "TLS handshakes that came to nothing, by reason.",
+            &["reason"],
+        )?;
+        Handshake::ALL.iter().for_each(|kind| drop(handshakes_failed.with_label_values(&[kind.name()])));
         Ok(Self {
             requests: make::counters(
                 registry,
@@ -35,7 +44,13 @@ impl Http {
                 "tributary_connections_refused_total",
                 "Connections closed at once, because there were too many.",
             )?,
+            handshakes_failed,
         })
+    }
+
+    /// Counts one handshake that came to nothing.
+    pub(in crate::telemetry) fn handshake_failed(&self, kind: Handshake) {
+        self.handshakes_failed.with_label_values(&[kind.name()]).inc();
     }
 
     /// Counts one answered request. `method` must be one of the standard ones: see [`Self::method`].

@@ -35,6 +35,8 @@ pub(super) struct Lines {
     pub(super) log_unreachable: Throttle,
     pub(super) registry_unreachable: Throttle,
     pub(super) connection_refused: Throttle,
+    pub(super) certificate_refused: Throttle,
+    pub(super) handshake_failed: Throttle,
 }
 
 impl Lines {
@@ -46,6 +48,8 @@ impl Lines {
             log_unreachable: line(),
             registry_unreachable: line(),
             connection_refused: line(),
+            certificate_refused: line(),
+            handshake_failed: line(),
         }
     }
 }
@@ -143,6 +147,10 @@ mod tests {
         }
         for outcome in ["committed", "aborted", "unknown", "fenced"] {
             assert!(text.contains(&format!("tributary_transactions_total{{outcome=\"{outcome}\"}} 0")), "{outcome}");
+        }
+        for reason in ["certificate", "rejected", "protocol", "timeout", "closed"] {
+            let line = format!("tributary_tls_handshakes_failed_total{{reason=\"{reason}\"}} 0");
+            assert!(text.contains(&line), "{reason}");
         }
         assert!(text.contains("process_resident_memory_bytes"));
     }

@@ -1,5 +1,6 @@
-//! Reading the rows of `attributions`, committed ones only: as they come, or a partition whole.
+//! Reading a topic that people look at, committed records only: as they come, or a partition whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,19 @@ impl Tail {
     /// [`Error::Unreachable`] when no broker answers; poll again.
     pub fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
         self.reader.follow(wait, &mut |partition, message| each(Entry::of(partition, message)))
+    }
+
+    /// Where each partition ends now; the brokers have `wait` to answer for each.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when they do not answer.
+    pub fn ends(&self, wait: Duration) -> Result<BTreeMap<u32, Offset>, Error> {
+        self.reader.ends(wait)
+    }
+
+    /// Whether all was handed out up to these ends.
+    pub fn has_reached(&self, ends: &BTreeMap<u32, Offset>) -> bool {
+        self.reader.has_reached(ends)
     }
 
     /// Hands out a partition from its oldest record to its end as it is now, in order; the last record of a key is what the
