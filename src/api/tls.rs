@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum_server::tls_rustls::RustlsConfig;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
+
+const CERTIFICATE: &str = "tls.certificate_file";
+const KEY: &str = "tls.key_file";
 
 /// The files, each PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +62,9 @@ impl Tls {
 
 /// Reads and checks the files, and changes nothing.
 pub fn read(files: &Files) -> Result<Arc<ServerConfig>, Error> {
-    const CERTIFICATE: &str = "tls.certificate_file";
     let chain = certificates(CERTIFICATE, &files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| Error::new("tls.key_file", &files.key, format!("no private key in PEM: {error}")))?;
+        .map_err(|error| Error::new(KEY, &files.key, unusable("private key", &error)))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let failed = |error: rustls::Error| Error::new(CERTIFICATE, &files.certificate, error);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -72,7 +74,17 @@ pub fn read(files: &Files) -> Result<Arc<ServerConfig>, Error> {
         None => builder.with_no_client_auth(),
         Some(path) => builder.with_client_cert_verifier(verifier(path, provider)?),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(failed)?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => Error::new(
+            KEY,
+            &files.key,
+            format!(
+                "not the key of the certificate in {} ({CERTIFICATE}): name two files that belong together",
+                files.certificate.display()
+            ),
+        ),
+        other => failed(other),
+    })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -96,6 +108,15 @@ fn certificates(setting: &'static str, path: &Path) -> Result<Vec<CertificateDer
     match found {
         Ok(found) if found.is_empty() => Err(Error::new(setting, path, "no certificate in PEM")),
         Ok(found) => Ok(found),
-        Err(error) => Err(Error::new(setting, path, format!("no certificate in PEM: {error}"))),
+        Err(error) => Err(Error::new(setting, path, unusable("certificate", &error))),
+    }
+}
+
+/// A file that is not there is another mistake than one that holds something else.
+fn unusable(wanted: &str, error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => format!("cannot be read: {error}; correct the path or the file's permissions"),
+        pem::Error::NoItemsFound => format!("no {wanted} in PEM"),
+        other => format!("no {wanted} in PEM: {other}"),
     }
 }

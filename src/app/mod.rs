@@ -101,6 +101,8 @@ pub struct App {
     pub audit: Audit,
     /// Where the sidecar answers.
     pub address: SocketAddr,
+    /// Where it answers about metrics and administration.
+    pub admin_address: SocketAddr,
     runtime: Runtime,
     sidecar: Serving,
     /// The data folder's socket.
@@ -127,7 +129,9 @@ pub fn run(config: &Config, load: impl Fn() -> Result<Config, config::Error> + S
     let guard = telemetry::start(&settings::telemetry(config)).map_err(|e| Error::Configuration(e.to_string()))?;
     let outcome = App::start(config).and_then(|mut app| {
         app.reload = Some(Reload::new(config, guard.filter(), load));
-        tracing::info!(address = %app.address, data_dir = %config.engine.data_dir.display(), "running");
+        let (data_dir, tls) = (config.engine.data_dir.display(), settings::tls_in_words(config));
+        // Where there is no listener of its own for administration, both are one.
+        tracing::info!(address = %app.address, admin_address = %app.admin_address, tls, %data_dir, "running");
         let outcome = app.wait(None).unwrap_or(Ok(()));
         app.stop(outcome)
     });
@@ -196,6 +200,7 @@ impl App {
             admin,
             audit: audit.clone(),
             address: sidecar.address(),
+            admin_address: sidecar.admin_address(),
             runtime,
             sidecar,
             socket,

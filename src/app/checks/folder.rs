@@ -27,7 +27,8 @@ pub fn data_dir(config: &Config) -> Line {
             Error::Configuration(format!("{why}; name a folder that this user may write"))
         })
     };
-    let beside = if socket::answers(dir) { ", in which an instance runs: what it has yet to flush is not seen" } else { "" };
+    let beside =
+        if socket::answers(dir) { ", in which an instance runs: what it has yet to flush is not seen" } else { "" };
     match written() {
         Ok(()) => Line::ok("data folder", format!("{}{beside}", dir.display())),
         Err(error) => Line::refused("data folder", error),
@@ -61,9 +62,7 @@ pub fn states(config: &Config) -> Vec<Line> {
     let Ok(keks) = settings::keks(config) else { return Vec::new() }; // told already
     let (mut lines, mut fit) = (Vec::new(), Vec::new());
     for dir in folders(&settings::state_dir(config)) {
-        let lasting = |error: &store::Error| {
-            matches!(error, store::Error::Sealed { .. } | store::Error::Format { .. })
-        };
+        let lasting = |error: &store::Error| matches!(error, store::Error::Sealed { .. } | store::Error::Format { .. });
         match patiently(|| store::look(&dir, keks.as_deref()), lasting) {
             Ok(standing) => fit.push(standing),
             Err(error) if lasting(&error) => lines.push(Line::refused("state", error.into())),

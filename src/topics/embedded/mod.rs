@@ -227,7 +227,9 @@ pub enum Error {
 /// Other than a state, which is made again from its log, an embedded log is all there is of its events.
 const fn no_way_around(why: &seal::Error) -> &'static str {
     match why {
-        seal::Error::NotSealed => ", or begin with another data folder; a log that was begun without a key is never sealed",
+        seal::Error::NotSealed => {
+            ", or begin with another data folder; a log that was begun without a key is never sealed"
+        }
         _ => "; without that key nobody reads it, and nothing makes it again: an empty data folder begins another log",
     }
 }
