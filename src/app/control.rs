@@ -131,6 +131,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_topic_by_another_name_is_named_so() {
+        let mut settings = Settings::new("127.0.0.1:1", "tributary", "a");
+        settings.topics.control = "shop.control".into();
+        settings.timeouts.request = Duration::from_millis(300);
+        let control = KafkaControl::open(&settings).unwrap();
+        let error = control.read(0, Duration::ZERO).unwrap_err().to_string();
+        assert!(error.starts_with("shop.control: ") && !error.contains("tributary.control"), "{error}");
+    }
+
+    #[test]
     fn each_record_is_handed_out_from_its_position_and_then_forgotten() {
         let record = |key: u8| ControlRecord { key: vec![key], value: None };
         let keys = |read: &ControlRecords| read.records.iter().map(|r| r.key[0]).collect::<Vec<_>>();

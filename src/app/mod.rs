@@ -101,8 +101,6 @@ pub struct App {
     pub audit: Audit,
     /// Where the sidecar answers.
     pub address: SocketAddr,
-    /// Where it answers about metrics and administration.
-    pub admin_address: SocketAddr,
     runtime: Runtime,
     sidecar: Serving,
     /// The data folder's socket.
@@ -131,7 +129,7 @@ pub fn run(config: &Config, load: impl Fn() -> Result<Config, config::Error> + S
         app.reload = Some(Reload::new(config, guard.filter(), load));
         let (data_dir, tls) = (config.engine.data_dir.display(), settings::tls_in_words(config));
         // Where there is no listener of its own for administration, both are one.
-        tracing::info!(address = %app.address, admin_address = %app.admin_address, tls, %data_dir, "running");
+        tracing::info!(address = %app.address, admin_address = %app.sidecar.admin_address(), tls, %data_dir, "running");
         let outcome = app.wait(None).unwrap_or(Ok(()));
         app.stop(outcome)
     });
@@ -200,7 +198,6 @@ impl App {
             admin,
             audit: audit.clone(),
             address: sidecar.address(),
-            admin_address: sidecar.admin_address(),
             runtime,
             sidecar,
             socket,

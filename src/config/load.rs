@@ -127,7 +127,7 @@ impl Sorted {
         match Config::deserialize(Value::new(None, alone)) {
             Ok(_) => self.good = nested(std::mem::take(&mut self.good), setting.path, value),
             Err(error) => {
-                let advice = format!("it takes {}", setting.takes);
+                let advice = format!("it takes: {}", setting.takes);
                 self.problems.push(Problem::new(setting.path, unfit(&error), advice));
                 self.faulty.push(setting.path.into());
             }
@@ -170,7 +170,11 @@ fn unfit(error: &config::ConfigError) -> String {
     match error {
         config::ConfigError::Type { unexpected, expected, .. } => format!("{unexpected} where {expected} belongs"),
         config::ConfigError::At { error, .. } => unfit(error),
-        other => other.to_string(),
+        other => {
+            let text = other.to_string();
+            let variant = text.split_once(" does not have variant constructor ").map(|(_, found)| found.to_owned());
+            variant.map_or(text, |found| format!("{found:?} is not known"))
+        }
     }
 }
 

@@ -100,9 +100,9 @@ fn mistakes_of_every_kind_are_told_in_one_answer() {
         [("TRIBUTARY__LIMITS__BURST", "lots"), ("TRIBUTARY__ENGINE__OPEN_FILES", "3"), ("TRIBUTARY__SEAL", "x")];
     let message = refused(file, &variables);
     for beginning in [
-        "log.kind: ",
+        "log.kind: \"pulsar\" is not known; it takes: `kafka` or `embedded`",
         "kafka.borkers: no such setting (in the configuration file); did you mean kafka.brokers?",
-        "engine.workers: string \"many\" where an integer belongs; it takes a whole number",
+        "engine.workers: string \"many\" where an integer belongs; it takes: number, 1 to 256",
         "engine.memory: \"512\" is not a size",
         "engine.data_dir: empty",
         "engine.open_files (TRIBUTARY__ENGINE__OPEN_FILES): 3 is out of range",
