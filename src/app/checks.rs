@@ -80,7 +80,6 @@ impl From<Finding> for Line {
 /// the first such error comes beside the lines.
 pub fn everything(config: &Config) -> (Vec<Line>, Option<Error>) {
     let mut lines = vec![folder::data_dir(config), folder::pepper(config), folder::seal(config), tls(config)];
-    lines.extend(folder::states(config));
     let log = match config.log.kind {
         LogKind::Kafka => kafka(config),
         LogKind::Embedded => Ok(folder::log(config)),
@@ -92,6 +91,7 @@ pub fn everything(config: &Config) -> (Vec<Line>, Option<Error>) {
             Err(error) => drop(silent.get_or_insert(error)),
         }
     }
+    lines.extend(folder::states(config));
     (lines, silent)
 }
 

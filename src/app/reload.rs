@@ -118,8 +118,8 @@ impl News {
             tracing::info!("configuration read again: nothing has changed");
         }
         if !self.taken.is_empty() || self.certificates {
-            let certificates = if self.certificates { "new" } else { "as before" };
-            tracing::info!(taken = self.taken.join(", "), certificates, "configuration read again");
+            let taken = (!self.taken.is_empty()).then(|| self.taken.join(", "));
+            tracing::info!(taken, certificates = self.certificates.then_some("new"), "configuration read again");
         }
         if !self.later.is_empty() {
             tracing::warn!(changed = self.later.join(", "), "configuration read again; these need a restart");

@@ -1,6 +1,7 @@
 //! What lies in the data folder, and whether a run would go on with it. It is looked at beside an instance that may run on it:
 //! nothing is locked, and nothing of state or log is written.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,25 +58,33 @@ pub fn seal(config: &Config) -> Line {
     }
 }
 
-/// The states: whether they are sealed as is configured.
+/// The states: whether they are sealed as is configured. Of many that are not, the first says why.
 pub fn states(config: &Config) -> Vec<Line> {
     let Ok(keks) = settings::keks(config) else { return Vec::new() }; // told already
-    let (mut lines, mut fit) = (Vec::new(), Vec::new());
+    let lasting = |error: &store::Error| matches!(error, store::Error::Sealed { .. } | store::Error::Format { .. });
+    let (mut fit, mut unfit) = (BTreeSet::new(), Vec::new());
     for dir in folders(&settings::state_dir(config)) {
-        let lasting = |error: &store::Error| matches!(error, store::Error::Sealed { .. } | store::Error::Format { .. });
         match patiently(|| store::look(&dir, keks.as_deref()), lasting) {
-            Ok(standing) => fit.push(standing),
-            Err(error) if lasting(&error) => lines.push(Line::refused("state", error.into())),
-            Err(error) => lines.push(unseen("state", config, error.into())),
+            Ok(Standing::New) => {}
+            Ok(standing) => drop(fit.insert(described(standing, keks.as_ref()))),
+            Err(error) if lasting(&error) => unfit.push(Line::refused("state", error.into())),
+            Err(error) => unfit.push(unseen("state", config, error.into())),
         }
     }
-    fit.retain(|standing| *standing != Standing::New);
-    fit.dedup();
-    if lines.is_empty() && fit.is_empty() {
-        lines.push(Line::ok("state", described(Standing::New, keks.as_ref())));
+    if fit.is_empty() && unfit.is_empty() {
+        fit.insert(described(Standing::New, keks.as_ref()));
     }
-    lines.extend(fit.into_iter().map(|standing| Line::ok("state", described(standing, keks.as_ref()))));
-    lines
+    let others = unfit.len().saturating_sub(1);
+    unfit.truncate(1);
+    if others > 0 {
+        unfit.push(Line::problem(
+            "state",
+            format!("{others} other folders do not fit either"),
+            "see to the first one first",
+        ));
+    }
+    unfit.extend(fit.into_iter().map(|what| Line::ok("state", what)));
+    unfit
 }
 
 /// The embedded log, and the API keys in it.
