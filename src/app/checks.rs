@@ -23,6 +23,8 @@ pub struct Line {
 enum Found {
     /// It is as it should be.
     Ok(String),
+    /// A run would start, and say this; what to do.
+    Warning { what: String, remedy: String },
     /// It is not; what to do.
     Problem { what: String, remedy: String },
     /// A run would end with this, which says what to do.
@@ -38,13 +40,17 @@ impl Line {
         Self { subject: subject.into(), found: Found::Problem { what: what.into(), remedy: remedy.into() } }
     }
 
+    fn warning(subject: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { subject: subject.into(), found: Found::Warning { what: what.into(), remedy: remedy.into() } }
+    }
+
     fn refused(subject: impl Into<String>, error: Error) -> Self {
         Self { subject: subject.into(), found: Found::Refused(error) }
     }
 
-    /// Whether it is as it should be.
+    /// Whether nothing has to be done before a run.
     pub fn is_ok(&self) -> bool {
-        matches!(self.found, Found::Ok(_))
+        matches!(self.found, Found::Ok(_) | Found::Warning { .. })
     }
 
     /// What a run would end with because of it.
@@ -61,6 +67,7 @@ impl fmt::Display for Line {
         let subject = &self.subject;
         match &self.found {
             Found::Ok(what) => write!(f, "ok       {subject}: {what}"),
+            Found::Warning { what, remedy } => write!(f, "warning  {subject}: {what}; {remedy}"),
             Found::Problem { what, remedy } => write!(f, "problem  {subject}: {what}; {remedy}"),
             Found::Refused(error) => write!(f, "problem  {subject}: {error}"),
         }

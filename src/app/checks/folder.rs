@@ -126,7 +126,7 @@ pub fn keys(config: &Config, load: impl FnOnce(&Keys) -> Result<(), Error>) -> R
     load(&directory)?;
     Ok(Some(match keys::shut_out(&directory) {
         None => Line::ok("API keys", "none was made under another pepper"),
-        Some((what, remedy)) => Line::problem("API keys", what, remedy),
+        Some((what, remedy)) => Line::warning("API keys", what, remedy),
     }))
 }
 
