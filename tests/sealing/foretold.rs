@@ -62,7 +62,7 @@ fn check_tells_what_run_would_say_of_the_data_folder() {
     );
     assert!(lines.contains("ok       API keys: "), "{lines}");
     let lines = foretold(&place, &[2]);
-    let others = format!("{} other folders do not fit either", PARTITIONS - 1);
+    let others = format!("the same goes for {} more of its folders", PARTITIONS - 1);
     assert!(lines.contains("/state/p-00000 is sealed under key ") && lines.contains(&others), "{lines}");
     foretold(&place, &[]);
     let (code, lines, _) = place.run(&["check"], &[2, 1]);

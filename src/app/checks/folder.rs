@@ -79,7 +79,7 @@ pub fn states(config: &Config) -> Vec<Line> {
     if others > 0 {
         unfit.push(Line::problem(
             "state",
-            format!("{others} other folders do not fit either"),
+            format!("the same goes for {others} more of its folders"),
             "see to the first one first",
         ));
     }
