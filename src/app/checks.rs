@@ -83,23 +83,19 @@ impl From<Finding> for Line {
     }
 }
 
-/// Looks at everything that a run with this configuration needs. Who does not answer keeps nobody else from being looked at;
-/// the first such error comes beside the lines.
-pub fn everything(config: &Config) -> (Vec<Line>, Option<Error>) {
-    let mut lines = vec![folder::data_dir(config), folder::pepper(config), folder::seal(config), tls(config)];
+/// Looks at everything that a run with this configuration needs. Who does not answer keeps nobody else from being looked at.
+pub fn everything(config: &Config) -> Vec<Line> {
     let log = match config.log.kind {
         LogKind::Kafka => kafka(config),
         LogKind::Embedded => Ok(folder::log(config)),
     };
-    let mut silent = None;
-    for looked in [log, schemas(config)] {
-        match looked {
-            Ok(found) => lines.extend(found),
-            Err(error) => drop(silent.get_or_insert(error)),
-        }
-    }
+    let told =
+        |subject, looked: Result<Vec<Line>, Error>| looked.unwrap_or_else(|why| vec![Line::refused(subject, why)]);
+    let mut lines = vec![folder::data_dir(config), folder::pepper(config), folder::seal(config), tls(config)];
+    lines.extend(told("log", log));
+    lines.extend(told("registry", schemas(config)));
     lines.extend(folder::states(config));
-    (lines, silent)
+    lines
 }
 
 /// The topics, and where they are all well, the API keys on one of them.

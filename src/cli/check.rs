@@ -21,9 +21,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let config = args.config.load()?;
     println!("ok       configuration: {}", config.core_rules().map(|rules| rules.canonical()).unwrap_or_default());
-    let (lines, silent) = checks::everything(&config);
-    let exit = print(&lines);
-    silent.map_or(Ok(exit), |error| Err(error.into()))
+    Ok(print(&checks::everything(&config)))
 }
 
 /// Prints what was found, and says whether all is well.
