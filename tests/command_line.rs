@@ -51,6 +51,26 @@ fn a_configuration_that_cannot_be_used_is_3_and_says_what_to_do() {
 }
 
 #[test]
+fn check_tells_of_log_and_registry_where_neither_can_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tributary.toml");
+    let text = format!(
+        "[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\nsecurity.protocol = \"SSL\"\nssl.ca.location = \"/nowhere/a.pem\"\n\
+         [registry]\nurl = \"https://r:1\"\nca_file = \"/nowhere/b.pem\"\n[engine]\ndata_dir = {:?}\n",
+        folder.path().join("data")
+    );
+    std::fs::write(&file, text).unwrap();
+    let (code, lines, _) = run(&["check", "--config", file.to_str().unwrap()]);
+    for line in [
+        "problem  log: kafka.properties.ssl.ca.location: /nowhere/a.pem: cannot be read: No such file",
+        "problem  registry: registry.ca_file: cannot read /nowhere/b.pem: No such file",
+    ] {
+        assert!(lines.contains(line), "{line}\nnot in\n{lines}");
+    }
+    assert_eq!(code, 5, "as a run would end, which meets the log first: {lines}");
+}
+
+#[test]
 fn keys_need_a_running_instance() {
     let folder = tempfile::tempdir().unwrap();
     let (code, _, message) = run(&["keys", "list", "--data-dir", folder.path().to_str().unwrap()]);
