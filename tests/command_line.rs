@@ -10,12 +10,14 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tributary::topics::embedded::{Broker, Place, Settings, Topic};
-use tributary::topics::{Offsets, Outgoing, PartitionOffsets, TopicLog};
+use tributary::topics::{Offsets, Outgoing, PartitionOffsets, PerInput, TopicLog};
 
 #[path = "support/answers.rs"]
 mod answers;
 #[path = "support/binary.rs"]
 mod binary;
+#[path = "command_line/running.rs"]
+mod running;
 
 use answers::streamed_and_batch;
 use binary::{run, tributary};
@@ -39,9 +41,33 @@ fn a_configuration_that_cannot_be_used_is_3_and_says_what_to_do() {
     std::fs::write(&file, "[kafka]\nbroker = \"a:1\"\n").unwrap();
     let (code, _, message) = run(&["check", "--config", path]);
     assert!(code == 3 && message.contains("did you mean kafka.brokers?"), "{message}");
+    std::fs::write(&file, "[kafka]\nbroker = \"a:1\"\n[limits]\nrate = 0\n[engine]\nworkers = \"many\"\n").unwrap();
+    let (code, _, message) = run(&["run", "--config", path]);
+    let named = ["kafka.broker: ", "limits.rate: ", "engine.workers: "].map(|setting| message.matches(setting).count());
+    assert!(code == 3 && named == [1; 3], "all of them in one answer: {message}");
     std::fs::write(&file, "").unwrap();
     let (code, _, message) = run(&["run", "--config", path]);
     assert!(code == 3 && message.contains("log.kind = \"embedded\""), "{message}");
+}
+
+#[test]
+fn check_tells_of_log_and_registry_where_neither_can_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tributary.toml");
+    let text = format!(
+        "[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\nsecurity.protocol = \"SSL\"\nssl.ca.location = \"/nowhere/a.pem\"\n\
+         [registry]\nurl = \"https://r:1\"\nca_file = \"/nowhere/b.pem\"\n[engine]\ndata_dir = {:?}\n",
+        folder.path().join("data")
+    );
+    std::fs::write(&file, text).unwrap();
+    let (code, lines, _) = run(&["check", "--config", file.to_str().unwrap()]);
+    for line in [
+        "problem  log: kafka.properties.ssl.ca.location: /nowhere/a.pem: cannot be read: No such file",
+        "problem  registry: registry.ca_file: cannot read /nowhere/b.pem: No such file",
+    ] {
+        assert!(lines.contains(line), "{line}\nnot in\n{lines}");
+    }
+    assert_eq!(code, 5, "as a run would end, which meets the log first: {lines}");
 }
 
 #[test]
@@ -305,10 +331,13 @@ fn spoil(broker: &std::sync::Arc<Broker>) {
     assert_eq!(member.poll(Duration::ZERO).unwrap().len(), 4);
     let committed = member.committed(1).unwrap();
     let (touchpoints, conversions) = (committed.touchpoints.unwrap(), committed.conversions.unwrap());
+    let next = PerInput { touchpoints: touchpoints.next, conversions: conversions.next };
+    put_row(&mut member, next, touchpoints.metadata);
+}
+
+fn put_row(member: &mut impl TopicLog, next: PerInput<i64>, metadata: String) {
     member.begin().unwrap();
     let (output, key) = (tributary::topics::Output::Attributions, b"no-conversion|linear|".as_slice());
     member.produce(Outgoing { output, partition: 1, key: Some(key), value: Some(b"{}"), headers: &[] }).unwrap();
-    let next = tributary::topics::PerInput { touchpoints: touchpoints.next, conversions: conversions.next };
-    let offsets = PartitionOffsets { partition: 1, next, metadata: touchpoints.metadata };
-    member.commit(&Offsets::new(offsets, Vec::new())).unwrap();
+    member.commit(&Offsets::new(PartitionOffsets { partition: 1, next, metadata }, Vec::new())).unwrap();
 }

@@ -16,6 +16,8 @@ use tributary::topics::embedded::{Broker, Place, Settings};
 
 #[path = "support/answers.rs"]
 mod answers;
+#[path = "sealing/foretold.rs"]
+mod foretold;
 
 use answers::streamed_and_batch;
 
@@ -253,7 +255,7 @@ fn what_does_not_fit_is_6_and_a_key_file_that_cannot_be_used_is_3() {
     let id = |byte| Kek::new(&[byte; 32]).id().to_string();
     let (code, _, message) = place.run(&["run"], &[2]);
     assert!(code == Some(6) && message.contains(&id(1)) && message.contains(&id(2)), "{code:?} {message}");
-    assert!(message.contains("seal.older_key_files") && message.contains("empty data folder"), "{message}");
+    assert!(message.contains("seal.older_key_files") && message.contains("nothing makes it again"), "{message}");
     let (code, _, message) = place.run(&["run"], &[]);
     assert!(code == Some(6) && message.contains(&id(1)) && message.contains("seal.key_file"), "{code:?} {message}");
     let (code, _, message) = place.run(&["verify"], &[2]);
@@ -272,7 +274,10 @@ fn what_does_not_fit_is_6_and_a_key_file_that_cannot_be_used_is_3() {
     let place = Home::new();
     place.start(&[]).stop();
     let (code, _, message) = place.run(&["run"], &[1]);
-    assert!(code == Some(6) && message.contains("is not sealed") && message.contains("empty data folder"), "{message}");
+    assert!(
+        code == Some(6) && message.contains("is not sealed") && message.contains("another data folder"),
+        "{message}"
+    );
     std::fs::remove_dir_all(place.path("data/log")).unwrap();
     let (code, _, message) = place.run(&["run"], &[1]);
     assert!(code == Some(6) && message.contains("/state/p-0000") && message.contains("is not sealed"), "{message}");

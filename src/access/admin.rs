@@ -77,12 +77,13 @@ impl Admin {
         rotation.check(now)?;
         let missing = || Error::NoKey(id.to_owned());
         let (old, stands) = self.keys.record(id).zip(self.keys.get(id, now)).ok_or_else(missing)?;
-        match (stands.state, stands.replaced_by) {
+        match (stands.state, &stands.replaced_by) {
             (KeyState::Revoked, _) => return Err(Error::Conflict(format!("the key {id} is revoked: make a new one"))),
             (_, Some(by)) => {
                 return Err(Error::Conflict(format!("the key {id} was rotated already: its successor is {by}")));
             }
             (KeyState::Expired, _) => return Err(Error::Conflict(format!("the key {id} has expired: make a new one"))),
+            (KeyState::Open, None) if stands.other_pepper => return Err(Error::Conflict(other_pepper(id))),
             (KeyState::Open, None) => {}
         }
         let grace = now + rotation.grace_ms;
@@ -166,4 +167,13 @@ impl Admin {
         self.keys.apply(&ControlRecord { key: name.into(), value: Some(value) });
         Ok(())
     }
+}
+
+/// Its successor would open, but the grace that its bearers rely on would be none.
+fn other_pepper(id: &str) -> String {
+    format!(
+        "the key {id} was made under another pepper and opens nothing here, so no grace would keep its bearers: name the file of \
+         that pepper in access.older_pepper_files, restart, and rotate it then; where that is lost, make a new key and revoke \
+         this one"
+    )
 }

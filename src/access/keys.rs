@@ -54,7 +54,7 @@ pub enum Denied {
     #[error("key used from outside its networks")]
     Network,
     /// It was made under a pepper that this instance does not have.
-    #[error("the key was made under another pepper: instances that share keys need the same access.pepper")]
+    #[error("the key was made under another pepper: instances that share keys need the same access.pepper_file")]
     Pepper,
 }
 
@@ -96,11 +96,9 @@ impl Keys {
         }
     }
 
-    /// How many keys, not revoked, were made under a pepper that is not here.
-    pub fn under_other_peppers(&self) -> usize {
-        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let shut = |record: &&Record| !record.revoked && self.peppers.get(&record.pepper_id).is_none();
-        by_id.values().filter_map(Known::record).filter(shut).count()
+    /// How many keys, neither revoked nor expired, were made under a pepper that is not here.
+    pub fn under_other_peppers(&self, now: Millis) -> usize {
+        self.list(now).iter().filter(|key| key.is_shut_out()).count()
     }
 
     /// Follows the control topic from `from` on, until `stop` says so; on a thread of its own. `tell` hears whenever the keys
@@ -175,14 +173,20 @@ impl Keys {
     /// Every key, oldest first, as it stands now.
     pub fn list(&self, now: Millis) -> Vec<Listed> {
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = by_id.iter().filter_map(|(id, known)| known.listed(id, now)).collect();
+        let mut all: Vec<_> = by_id.iter().filter_map(|(id, known)| self.listed(id, known, now)).collect();
         all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         all
     }
 
     /// One key, as it stands now.
     pub fn get(&self, id: &str, now: Millis) -> Option<Listed> {
-        self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id)?.listed(id, now)
+        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        self.listed(id, by_id.get(id)?, now)
+    }
+
+    fn listed(&self, id: &str, known: &Known, now: Millis) -> Option<Listed> {
+        let other_pepper = self.peppers.get(&known.record()?.pepper_id).is_none();
+        Some(Listed { other_pepper, ..known.listed(id, now)? })
     }
 
     /// The record of a key.
@@ -270,12 +274,20 @@ mod tests {
     fn another_pepper_is_named_and_an_older_one_still_serves() {
         let (admin, _, control) = admin(1);
         let made = make(&admin, Role::Viewer);
-        let without = Keys::new(Peppers::new(Pepper::new(&[2; 32]), Vec::new()));
+        let without = Arc::new(Keys::new(Peppers::new(Pepper::new(&[2; 32]), Vec::new())));
         without.load(&*control).unwrap();
         assert_eq!(ask(&without, &made), Err(Denied::Pepper));
+        assert!(without.get(&made.id, NOW).unwrap().is_shut_out() && without.under_other_peppers(NOW) == 1);
+        let there = Admin::new(Arc::clone(&without), control.clone());
+        let refused = there.rotate(&made.id, Rotation::default(), NOW).unwrap_err();
+        assert!(matches!(&refused, Error::Conflict(why) if why.contains("access.older_pepper_files")), "{refused}");
+        assert_eq!(control.0.lock().unwrap().len(), 1, "nothing was made");
         let with = Keys::new(Peppers::new(Pepper::new(&[2; 32]), vec![Pepper::new(&[1; 32])]));
         with.load(&*control).unwrap();
         assert!(ask(&with, &made).is_ok());
+        assert!(!with.get(&made.id, NOW).unwrap().is_shut_out() && with.under_other_peppers(NOW) == 0);
+        there.revoke(&made.id).unwrap();
+        assert_eq!(without.under_other_peppers(NOW), 0, "revoked: nobody waits for its pepper");
     }
 
     #[test]

@@ -42,6 +42,16 @@ pub struct Listed {
     pub replaces: Option<Replaces>,
     /// The id of the key that takes its place.
     pub replaced_by: Option<String>,
+    /// Whether it was made under a pepper that is not here: it opens nothing, whatever its state.
+    #[serde(default)]
+    pub other_pepper: bool,
+}
+
+impl Listed {
+    /// Whether it would open something if its pepper were here.
+    pub fn is_shut_out(&self) -> bool {
+        self.other_pepper && self.state == KeyState::Open
+    }
 }
 
 /// Whether a key opens anything.
@@ -94,7 +104,7 @@ impl Known {
             Some(Key { hash: pepper::unhex(&record.hash)?, record })
         });
         if self.key.is_none() {
-            tracing::error!("a key in tributary.control cannot be read; it opens nothing");
+            tracing::error!("a key on the control topic cannot be read; it opens nothing");
         }
     }
 
@@ -145,7 +155,7 @@ impl Known {
         (self.key.is_some() && at - self.written >= WRITTEN).then_some(Use { at })
     }
 
-    /// It as it stands.
+    /// It as it stands, whatever pepper it was made under.
     pub(super) fn listed(&self, id: &str, now: Millis) -> Option<Listed> {
         let key = self.key.as_ref()?;
         let used = self.used.load(Ordering::Relaxed);
@@ -162,6 +172,7 @@ impl Known {
             networks: record.networks,
             replaces: record.replaces,
             replaced_by: self.successor.as_ref().map(|(id, _)| id.clone()),
+            other_pepper: false,
         })
     }
 

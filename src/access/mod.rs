@@ -46,7 +46,7 @@ pub use role::{Role, Scope};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The control topic cannot be read or written just now; ask again.
-    #[error("tributary.control: {0}")]
+    #[error("{0}")]
     Control(String),
     /// A file of ours cannot be read or written.
     #[error("{path}: {source}")]
@@ -57,7 +57,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The pepper cannot be used.
-    #[error("access.pepper: {0}")]
+    #[error("{0}")]
     Pepper(String),
     /// The operating system gives no random bytes.
     #[error("no random bytes from the operating system: {0}")]

@@ -46,7 +46,7 @@ impl Pepper {
 
     /// Reads 64 hexadecimal digits, as a secret in the environment or in a file holds them.
     pub fn from_hex(text: &str) -> Result<Self, Error> {
-        let refuse = || Error::Pepper("it must be 64 hexadecimal digits; make one with `openssl rand -hex 32`".into());
+        let refuse = || Error::Pepper("not 64 hexadecimal digits; make one with `openssl rand -hex 32`".into());
         unhex(text.trim()).map(Zeroizing::new).map(|bytes| Self::new(&bytes)).ok_or_else(refuse)
     }
 
@@ -56,23 +56,31 @@ impl Pepper {
             return Err(Error::Pepper(format!("{0} can be read by everybody; `chmod 600 {0}`", path.display())));
         }
         let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| Error::file(path, e))?);
-        Self::from_hex(&text)
+        Self::from_hex(&text).map_err(|error| Error::Pepper(format!("{}: {error}", path.display())))
+    }
+
+    /// The pepper of a data folder, if it has one.
+    pub fn in_folder(folder: &Path) -> Result<Option<Self>, Error> {
+        match Self::from_file(&folder.join(FILE)) {
+            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// A pepper of random bytes, which is kept nowhere.
+    pub fn draw() -> Result<Self, Error> {
+        random().map(|bytes| Self::new(&bytes))
     }
 
     /// The pepper of a data folder, made at the first start, readable by its owner alone.
     pub fn of_folder(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join(FILE);
-        match Self::from_file(&path) {
-            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => Self::make(folder, &path),
-            read => read,
-        }
+        Self::in_folder(folder)?.map_or_else(|| Self::make(folder, &folder.join(FILE)), Ok)
     }
 
     /// Written beside its name and linked into place, so that a crash leaves none or a whole one, and of two processes
     /// that start together both take the same.
     fn make(folder: &Path, path: &Path) -> Result<Self, Error> {
-        let mut bytes = Zeroizing::new([0; LENGTH]);
-        getrandom::fill(bytes.as_mut_slice()).map_err(|e| Error::Random(e.to_string()))?;
+        let bytes = random()?;
         let draft = folder.join(format!("{FILE}.{}", hex(bytes.get(..4).unwrap_or_default())));
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
@@ -106,6 +114,12 @@ impl Pepper {
         mac.update(message);
         mac.finalize().into_bytes().into()
     }
+}
+
+fn random() -> Result<Zeroizing<[u8; LENGTH]>, Error> {
+    let mut bytes = Zeroizing::new([0; LENGTH]);
+    getrandom::fill(bytes.as_mut_slice()).map_err(|e| Error::Random(e.to_string()))?;
+    Ok(bytes)
 }
 
 /// The pepper that new keys are hashed with, and older ones that keys still stand under.

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum_server::tls_rustls::RustlsConfig;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::access::file;
+
+const CERTIFICATE: &str = "tls.certificate_file";
+const KEY: &str = "tls.key_file";
 
 /// The files, each PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +64,6 @@ impl Tls {
 
 /// Reads and checks the files, and changes nothing.
 pub fn read(files: &Files) -> Result<Arc<ServerConfig>, Error> {
-    const CERTIFICATE: &str = "tls.certificate_file";
     let chain = certificates(CERTIFICATE, &files.certificate)?;
     let key = private_key(&files.key)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -73,18 +75,27 @@ pub fn read(files: &Files) -> Result<Arc<ServerConfig>, Error> {
         None => builder.with_no_client_auth(),
         Some(path) => builder.with_client_cert_verifier(verifier(path, provider)?),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(failed)?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => Error::new(
+            KEY,
+            &files.key,
+            format!(
+                "not the key of the certificate in {} ({CERTIFICATE}): name two files that belong together",
+                files.certificate.display()
+            ),
+        ),
+        other => failed(other),
+    })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let refused = |reason: String| Error::new("tls.key_file", path, reason);
-    // A file that is not there is told of as one without a key.
+    // Of a file that cannot be looked at, reading it says why.
     if file::is_open_to_everybody(path).unwrap_or(false) {
-        return Err(refused(format!("can be read by everybody; `chmod 600 {}`", path.display())));
+        return Err(Error::new(KEY, path, format!("can be read by everybody; `chmod 600 {}`", path.display())));
     }
-    PrivateKeyDer::from_pem_file(path).map_err(|error| refused(format!("no private key in PEM: {error}")))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| Error::new(KEY, path, unusable("private key", &error)))
 }
 
 fn verifier(
@@ -106,6 +117,15 @@ fn certificates(setting: &'static str, path: &Path) -> Result<Vec<CertificateDer
     match found {
         Ok(found) if found.is_empty() => Err(Error::new(setting, path, "no certificate in PEM")),
         Ok(found) => Ok(found),
-        Err(error) => Err(Error::new(setting, path, format!("no certificate in PEM: {error}"))),
+        Err(error) => Err(Error::new(setting, path, unusable("certificate", &error))),
+    }
+}
+
+/// A file that is not there is another mistake than one that holds something else.
+fn unusable(wanted: &str, error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => format!("cannot be read: {error}; correct the path or the file's permissions"),
+        pem::Error::NoItemsFound => format!("no {wanted} in PEM"),
+        other => format!("no {wanted} in PEM: {other}"),
     }
 }

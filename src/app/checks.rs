@@ -1,45 +1,75 @@
 //! `tributary check`, `topics` and `schemas`: looks at what a run needs, each line ok or what to do.
 
+mod folder;
+
 use std::fmt;
 
 use tokio::runtime::Runtime;
 
+use super::control::KafkaControl;
 use super::{Error, registry, settings};
-use crate::access;
 use crate::config::{Config, LogKind};
 use crate::registry::{Registry, Standing};
 use crate::topics::kafka::topics::{self, Finding, Verdict};
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Line {
     subject: String,
-    what: String,
-    /// What to do, where it is not as it should be.
-    remedy: Option<String>,
+    found: Found,
+}
+
+#[derive(Debug)]
+enum Found {
+    /// It is as it should be.
+    Ok(String),
+    /// A run would start, and say this; what to do.
+    Warning { what: String, remedy: String },
+    /// It is not; what to do.
+    Problem { what: String, remedy: String },
+    /// A run would end with this, which says what to do.
+    Refused(Error),
 }
 
 impl Line {
     fn ok(subject: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { subject: subject.into(), what: what.into(), remedy: None }
+        Self { subject: subject.into(), found: Found::Ok(what.into()) }
     }
 
     fn problem(subject: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { subject: subject.into(), what: what.into(), remedy: Some(remedy.into()) }
+        Self { subject: subject.into(), found: Found::Problem { what: what.into(), remedy: remedy.into() } }
     }
 
-    /// Whether it is as it should be.
+    fn warning(subject: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { subject: subject.into(), found: Found::Warning { what: what.into(), remedy: remedy.into() } }
+    }
+
+    fn refused(subject: impl Into<String>, error: Error) -> Self {
+        Self { subject: subject.into(), found: Found::Refused(error) }
+    }
+
+    /// Whether nothing has to be done before a run.
     pub fn is_ok(&self) -> bool {
-        self.remedy.is_none()
+        matches!(self.found, Found::Ok(_) | Found::Warning { .. })
+    }
+
+    /// What a run would end with because of it.
+    pub fn refusal(&self) -> Option<&Error> {
+        match &self.found {
+            Found::Refused(error) => Some(error),
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subject, what, remedy } = self;
-        match remedy {
-            None => write!(f, "ok       {subject}: {what}"),
-            Some(remedy) => write!(f, "problem  {subject}: {what}; {remedy}"),
+        let subject = &self.subject;
+        match &self.found {
+            Found::Ok(what) => write!(f, "ok       {subject}: {what}"),
+            Found::Warning { what, remedy } => write!(f, "warning  {subject}: {what}; {remedy}"),
+            Found::Problem { what, remedy } => write!(f, "problem  {subject}: {what}; {remedy}"),
+            Found::Refused(error) => write!(f, "problem  {subject}: {error}"),
         }
     }
 }
@@ -53,22 +83,30 @@ impl From<Finding> for Line {
     }
 }
 
-/// Looks at everything that a run with this configuration needs. Who does not answer keeps nobody else from being looked at;
-/// the first such error comes beside the lines.
-pub fn everything(config: &Config) -> (Vec<Line>, Option<Error>) {
-    let mut lines = vec![data_dir(config), pepper(config), seal(config), tls(config)];
+/// Looks at everything that a run with this configuration needs. Who does not answer keeps nobody else from being looked at.
+pub fn everything(config: &Config) -> Vec<Line> {
     let log = match config.log.kind {
-        LogKind::Kafka => topics(config),
-        LogKind::Embedded => Ok(vec![Line::ok("log", "embedded, in the data folder")]),
+        LogKind::Kafka => kafka(config),
+        LogKind::Embedded => Ok(folder::log(config)),
     };
-    let mut silent = None;
-    for looked in [log, schemas(config)] {
-        match looked {
-            Ok(found) => lines.extend(found),
-            Err(error) => drop(silent.get_or_insert(error)),
-        }
+    let told =
+        |subject, looked: Result<Vec<Line>, Error>| looked.unwrap_or_else(|why| vec![Line::refused(subject, why)]);
+    let mut lines = vec![folder::data_dir(config), folder::pepper(config), folder::seal(config), tls(config)];
+    lines.extend(told("log", log));
+    lines.extend(told("registry", schemas(config)));
+    lines.extend(folder::states(config));
+    lines
+}
+
+/// The topics, and where they are all well, the API keys on one of them.
+fn kafka(config: &Config) -> Result<Vec<Line>, Error> {
+    let mut lines = topics(config)?;
+    if lines.iter().all(Line::is_ok) {
+        lines.extend(folder::keys(config, |keys| {
+            super::keys::load(keys, &KafkaControl::open(&settings::kafka(config))?).map(drop)
+        })?);
     }
-    (lines, silent)
+    Ok(lines)
 }
 
 /// Looks at every topic and at the brokers.
@@ -139,47 +177,10 @@ fn with_registry(
     }
 }
 
-/// Whether the data folder can be made and written.
-fn data_dir(config: &Config) -> Line {
-    let dir = &config.engine.data_dir;
-    let tried = settings::make_data_dir(config).map_err(|error| error.to_string()).and_then(|()| {
-        let probe = dir.join(".check");
-        std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(|error| error.to_string())
-    });
-    match tried {
-        Ok(()) => Line::ok("data folder", dir.display().to_string()),
-        Err(why) => Line::problem("data folder", why, "set engine.data_dir to a folder that this user may write"),
-    }
-}
-
-fn seal(config: &Config) -> Line {
-    match settings::keks(config) {
-        Ok(None) => Line::ok("seal", "nothing on disk is encrypted"),
-        Ok(Some(keks)) => Line::ok(
-            "seal",
-            format!(
-                "the key file can be read, its key is {}; whether the data folder is sealed under it, `run` tells",
-                keks.current()
-            ),
-        ),
-        Err(error) => Line::problem("seal", error.to_string(), "correct [seal]"),
-    }
-}
-
 fn tls(config: &Config) -> Line {
     match settings::tls(config) {
         Ok(None) => Line::ok("tls", "the sidecar speaks plain HTTP"),
         Ok(Some(_)) => Line::ok("tls", "certificate and key of the sidecar fit"),
-        Err(error) => Line::problem("tls", error.to_string(), "correct [tls]"),
-    }
-}
-
-fn pepper(config: &Config) -> Line {
-    match &config.access.pepper_file {
-        None => Line::ok("pepper", "the data folder's own, which serves one instance"),
-        Some(path) => match access::Pepper::from_file(path) {
-            Ok(pepper) => Line::ok("pepper", format!("{} ({})", path.display(), pepper.id())),
-            Err(error) => Line::problem("pepper", error.to_string(), "correct access.pepper_file"),
-        },
+        Err(error) => Line::refused("tls", error),
     }
 }

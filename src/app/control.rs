@@ -1,4 +1,4 @@
-//! `tributary.control` on either log.
+//! The control topic on either log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -101,12 +101,17 @@ impl KafkaControl {
     pub fn open(settings: &Settings) -> Result<Self, topics::Error> {
         Ok(Self { settings: settings.clone(), appender: Appender::open(settings)?, state: Mutex::default() })
     }
+
+    /// By the topic's own name, whatever it is.
+    fn failed(&self, error: &topics::Error) -> Error {
+        Error::Control(format!("{}: {error}", self.settings.topics.control))
+    }
 }
 
 impl ControlLog for KafkaControl {
     fn put(&self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
         let put = self.appender.append(&self.settings.topics.control, key.as_bytes(), value);
-        put.map(drop).map_err(|error| Error::Control(error.to_string()))
+        put.map(drop).map_err(|error| self.failed(&error))
     }
 
     fn read(&self, from: i64, wait: Duration) -> Result<ControlRecords, Error> {
@@ -116,7 +121,7 @@ impl ControlLog for KafkaControl {
             new.push(ControlRecord { key: entry.key.to_vec(), value: entry.value.map(<[u8]>::to_vec) });
         });
         state.kept.records.append(&mut new); // also what came before an error: it is not handed out again
-        let at_end = read.map_err(|error| Error::Control(error.to_string()))?;
+        let at_end = read.map_err(|error| self.failed(&error))?;
         Ok(ControlRecords { at_end, ..state.kept.from(from) })
     }
 }
@@ -124,6 +129,16 @@ impl ControlLog for KafkaControl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_by_another_name_is_named_so() {
+        let mut settings = Settings::new("127.0.0.1:1", "tributary", "a");
+        settings.topics.control = "shop.control".into();
+        settings.timeouts.request = Duration::from_millis(300);
+        let control = KafkaControl::open(&settings).unwrap();
+        let error = control.read(0, Duration::ZERO).unwrap_err().to_string();
+        assert!(error.starts_with("shop.control: ") && !error.contains("tributary.control"), "{error}");
+    }
 
     #[test]
     fn each_record_is_handed_out_from_its_position_and_then_forgotten() {

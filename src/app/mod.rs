@@ -127,7 +127,9 @@ pub fn run(config: &Config, load: impl Fn() -> Result<Config, config::Error> + S
     let guard = telemetry::start(&settings::telemetry(config)).map_err(|e| Error::Configuration(e.to_string()))?;
     let outcome = App::start(config).and_then(|mut app| {
         app.reload = Some(Reload::new(config, guard.filter(), load));
-        tracing::info!(address = %app.address, data_dir = %config.engine.data_dir.display(), "running");
+        let (data_dir, tls) = (config.engine.data_dir.display(), settings::tls_in_words(config));
+        // Where there is no listener of its own for administration, both are one.
+        tracing::info!(address = %app.address, admin_address = %app.sidecar.admin_address(), tls, %data_dir, "running");
         let outcome = app.wait(None).unwrap_or(Ok(()));
         app.stop(outcome)
     });

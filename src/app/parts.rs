@@ -106,12 +106,8 @@ impl Common<'_> {
         let server = socket::Server::bind(&self.config.engine.data_dir).map_err(|e| Error::State(e.to_string()))?;
         let control = log.control()?;
         let next = self.patiently(|| keys::load(&self.keys, &*control))?;
-        let shut = self.keys.under_other_peppers();
-        if shut > 0 {
-            tracing::warn!(
-                keys = shut,
-                "made under another pepper, these open nothing here: give this folder the old one's pepper"
-            );
+        if let Some((what, remedy)) = keys::shut_out(&self.keys) {
+            tracing::warn!("API keys: {what}; {remedy}");
         }
         let admin = Admin::new(Arc::clone(&self.keys), Arc::clone(&control));
         self.follow(control, next)?;

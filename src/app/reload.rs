@@ -26,8 +26,25 @@ type Load = Box<dyn Fn() -> Result<Config, config::Error> + Send>;
 pub struct Reload {
     load: Load,
     filter: Filter,
-    /// The configuration that holds.
-    holds: Mutex<Config>,
+    holds: Mutex<Holds>,
+}
+
+/// What holds.
+struct Holds {
+    config: Config,
+    /// [`settings::tls_digest`].
+    certificates: Option<[u8; 32]>,
+}
+
+/// What a configuration that was read again has brought: settings by their names, never their values.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct News {
+    /// Changed, and in force from now on.
+    taken: Vec<&'static str>,
+    /// Whether certificate, key or authorities of the sidecar were replaced.
+    certificates: bool,
+    /// Changed, and in force from the next start on.
+    later: Vec<&'static str>,
 }
 
 impl Reload {
@@ -37,19 +54,19 @@ impl Reload {
         filter: Filter,
         load: impl Fn() -> Result<Config, config::Error> + Send + 'static,
     ) -> Self {
-        Self { load: Box::new(load), filter, holds: Mutex::new(config.clone()) }
+        let holds = Holds { config: config.clone(), certificates: settings::tls_digest(config) };
+        Self { load: Box::new(load), filter, holds: Mutex::new(holds) }
     }
 
     /// Reads the configuration and renews what can be; says what came of it.
     pub fn run(&self, renewable: &Renewable) {
         match self.audited(renewable) {
-            Ok(later) if later.is_empty() => tracing::info!("configuration read again"),
-            Ok(later) => tracing::warn!(changed = later.join(", "), "configuration read again; these need a restart"),
+            Ok(news) => news.tell(),
             Err(error) => tracing::error!(%error, "configuration read again, and nothing of it taken"),
         }
     }
 
-    fn audited(&self, renewable: &Renewable) -> Result<Vec<String>, Error> {
+    fn audited(&self, renewable: &Renewable) -> Result<News, Error> {
         let draft = Draft::new(Caller::system(), Action::Reload, "configuration", Outcome::Allowed);
         let refused = |error: Unavailable| Error::Failed(error.to_string());
         let read = (self.load)().map_err(|error| Error::Configuration(error.to_string()));
@@ -59,9 +76,10 @@ impl Reload {
     }
 
     /// Everything that can fail comes before anything that changes.
-    fn take(&self, renewable: &Renewable, config: Config) -> Result<Vec<String>, Error> {
+    fn take(&self, renewable: &Renewable, config: Config) -> Result<News, Error> {
         let failed = |error: String| Error::Configuration(error);
         let filter = Filter::read(&config.telemetry.log_filter).map_err(|error| failed(error.to_string()))?;
+        let digest = settings::tls_digest(&config);
         let certificates = match (settings::tls_files(&config), &renewable.tls) {
             (Some(files), Some(tls)) => Some((tls, tls::read(&files).map_err(|error| failed(error.to_string()))?)),
             (None, None) => None,
@@ -76,28 +94,37 @@ impl Reload {
         renewable.audit.set_patience(audit.patience);
         renewable.audit.set_read_sample(audit.read_sample);
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = changed(&holds, &config);
-        (holds.limits, holds.tls) = (config.limits, config.tls);
-        holds.telemetry.log_filter = config.telemetry.log_filter;
-        holds.audit.read_sample = config.audit.read_sample;
-        Ok(later)
+        let (taken, later) = config::changed(&holds.config, &config).into_iter().partition(|path| is_taken(path));
+        let news = News { taken, later, certificates: digest != holds.certificates };
+        holds.certificates = digest;
+        let held = &mut holds.config;
+        (held.limits, held.tls) = (config.limits, config.tls);
+        held.telemetry.log_filter = config.telemetry.log_filter;
+        held.audit.read_sample = config.audit.read_sample;
+        Ok(news)
     }
 }
 
-/// The settings that differ, but for those that were taken anew. Secrets are compared by nobody: they are shown as hidden.
-fn changed(holds: &Config, read: &Config) -> Vec<String> {
-    let tree = |config: &Config| serde_json::to_value(config).unwrap_or_default();
-    let (holds, read) = (tree(holds), tree(read));
-    let taken = |path: &str| {
-        let alone = ["telemetry.log_filter", "audit.read_sample"];
-        path.starts_with("limits.") || path.starts_with("tls.") || alone.contains(&path)
-    };
-    let differs = |path: &&str| {
-        let pointer = format!("/{}", path.replace('.', "/"));
-        holds.pointer(&pointer) != read.pointer(&pointer)
-    };
-    let paths = config::settings::all().map(|setting| setting.path);
-    paths.filter(|path| !taken(path)).filter(differs).map(str::to_owned).collect()
+/// Whether a setting is taken while the process runs.
+fn is_taken(path: &str) -> bool {
+    let alone = ["telemetry.log_filter", "audit.read_sample"];
+    path.starts_with("limits.") || path.starts_with("tls.") || alone.contains(&path)
+}
+
+impl News {
+    /// One line, and another for what has to wait.
+    fn tell(&self) {
+        if *self == Self::default() {
+            tracing::info!("configuration read again: nothing has changed");
+        }
+        if !self.taken.is_empty() || self.certificates {
+            let taken = (!self.taken.is_empty()).then(|| self.taken.join(", "));
+            tracing::info!(taken, certificates = self.certificates.then_some("new"), "configuration read again");
+        }
+        if !self.later.is_empty() {
+            tracing::warn!(changed = self.later.join(", "), "configuration read again; these need a restart");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -147,5 +174,37 @@ mod tests {
         };
         let (least, most) = (Duration::from_millis(1_400), Duration::from_secs(3));
         assert!(waited > least && waited < most, "{waited:?}; 200 ms at the start");
+    }
+
+    #[test]
+    fn what_changed_is_named_and_no_secret_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("c"), folder.path().join("k"));
+        let put = || {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            std::fs::write(&certificate, made.cert.pem()).unwrap();
+            std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        };
+        put();
+        let mut config = Config::default();
+        (config.tls.certificate_file, config.tls.key_file) = (Some(certificate.clone()), Some(key.clone()));
+        config.registry.password = Some("canary-1".to_owned().into());
+        let audited = Audited::start();
+        let renewable = Renewable { tls: settings::tls(&config).unwrap(), ..renewable(&config, &audited) };
+        let reload = Reload::new(&config, Filter::idle(), || Ok(Config::default()));
+        let nothing = News::default();
+        assert_eq!(reload.take(&renewable, config.clone()).unwrap(), nothing);
+        put();
+        assert_eq!(reload.take(&renewable, config.clone()).unwrap(), News { certificates: true, ..News::default() });
+        assert_eq!(reload.take(&renewable, config.clone()).unwrap(), nothing, "it is told once");
+        config.limits.rate += 1;
+        config.telemetry.log_filter = "debug".into();
+        config.topics.retention = Span::from_days(1);
+        config.registry.password = Some("canary-2".to_owned().into());
+        let news = reload.take(&renewable, config.clone()).unwrap();
+        assert_eq!(news.taken, ["limits.rate", "telemetry.log_filter"]);
+        assert_eq!(news.later, ["topics.retention", "registry.password"]);
+        let again = reload.take(&renewable, config).unwrap();
+        assert_eq!((again.taken.len(), again.later), (0, news.later), "these still wait");
     }
 }

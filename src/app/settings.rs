@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 
 use super::Error;
@@ -228,6 +229,26 @@ pub fn tls_files(config: &Config) -> Option<api::tls::Files> {
     let tls = &config.tls;
     let (certificate, key) = tls.certificate_file.clone().zip(tls.key_file.clone())?;
     Some(api::tls::Files { certificate, key, client_ca: tls.client_ca_file.clone() })
+}
+
+/// Whether the sidecar speaks TLS, for the log.
+pub fn tls_in_words(config: &Config) -> &'static str {
+    match tls_files(config) {
+        None => "off",
+        Some(files) if files.client_ca.is_some() => "on, clients need certificates",
+        Some(_) => "on",
+    }
+}
+
+/// A digest of the sidecar's certificates and key as they lie in their files, which tells when one was replaced.
+pub fn tls_digest(config: &Config) -> Option<[u8; 32]> {
+    let files = tls_files(config)?;
+    let mut digest = Sha256::new();
+    for file in [Some(files.certificate), Some(files.key), files.client_ca].into_iter().flatten() {
+        let bytes = Zeroizing::new(std::fs::read(file).unwrap_or_default()); // that it can be read, others find out
+        digest.update(Sha256::digest(&*bytes));
+    }
+    Some(digest.finalize().into())
 }
 
 /// What the data folder remembers of the audit log.

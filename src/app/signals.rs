@@ -1,6 +1,7 @@
-//! SIGTERM and SIGINT: the first stops cleanly, the second at once. SIGHUP: the configuration is read again.
+//! SIGTERM and SIGINT: the first stops cleanly, a later one at once. SIGHUP: the configuration is read again.
 
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,8 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Event};
 
-/// Cancels `interrupted` at the first signal and tells `events`. After it a second one ends the process where it stands: all it loses is lost in a
-/// crash too, and is read again from the log.
+/// Signals that come so soon after the first are the same request: `timeout` and terminals send one to the process and one to
+/// its group.
+const SAME: Duration = Duration::from_secs(1);
+
+/// Cancels `interrupted` at the first signal and tells `events`. A later one ends the process where it stands: all it loses is
+/// lost in a crash too, and is read again from the log.
 pub fn watch(runtime: &Runtime, events: Sender<Event>, interrupted: CancellationToken) -> Result<(), Error> {
     let _context = runtime.enter();
     let failed = |error: std::io::Error| Error::Failed(format!("cannot wait for signals: {error}"));
@@ -17,7 +22,7 @@ pub fn watch(runtime: &Runtime, events: Sender<Event>, interrupted: Cancellation
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     runtime.spawn(async move {
-        let mut told = false;
+        let mut told: Option<Instant> = None;
         loop {
             let name = tokio::select! {
                 got = terminate.recv() => got.map(|()| "SIGTERM"),
@@ -30,11 +35,14 @@ pub fn watch(runtime: &Runtime, events: Sender<Event>, interrupted: Cancellation
                 }
             };
             let Some(name) = name else { return };
-            if told {
-                tracing::warn!(signal = name, "told to stop twice, leaving at once");
-                std::process::exit(1);
+            match told {
+                Some(first) if first.elapsed() >= SAME => {
+                    tracing::warn!(signal = name, "told to stop twice, leaving at once");
+                    std::process::exit(1);
+                }
+                Some(_) => continue,
+                None => told = Some(Instant::now()),
             }
-            told = true;
             interrupted.cancel();
             if events.send(Event::Signal(name)).is_err() {
                 return; // stopping already

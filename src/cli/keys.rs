@@ -44,7 +44,10 @@ output. `tributary keys list` shows whether the old key is still used; `keys rev
         expires_in: Option<Span>,
     },
     /// Show every key's id, role, state, times and note
-    #[command(after_help = "Example: tributary keys list --config tributary.toml")]
+    #[command(after_help = "Example: tributary keys list --config tributary.toml
+
+State is open, expired or revoked, or \"another pepper\": made under one that this instance does not have, so it opens
+nothing here.")]
     List {
         #[command(flatten)]
         place: Place,
@@ -162,14 +165,15 @@ pub fn run(command: &Command) -> Outcome {
 
 fn print(keys: &[Listed]) {
     println!(
-        "{:<16}  {:<8}  {:<7}  {:<20}  {:<20}  {:<20}  note",
+        "{:<16}  {:<8}  {:<14}  {:<20}  {:<20}  {:<20}  note",
         "id", "role", "state", "made", "expires", "last used"
     );
     for key in keys {
         let moment = |at: Option<i64>| at.map_or_else(|| "never".to_owned(), date);
-        let (role, state, made) = (key.role.name(), key.state.name(), date(key.created_at));
+        let state = if key.is_shut_out() { "another pepper" } else { key.state.name() };
+        let (role, made) = (key.role.name(), date(key.created_at));
         let (expires, used, more) = (moment(key.expires_at), moment(key.last_used_at), remarks(key));
-        println!("{:<16}  {role:<8}  {state:<7}  {made:<20}  {expires:<20}  {used:<20}  {more}", key.id);
+        println!("{:<16}  {role:<8}  {state:<14}  {made:<20}  {expires:<20}  {used:<20}  {more}", key.id);
     }
 }
 

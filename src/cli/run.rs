@@ -23,14 +23,19 @@ pub fn run(args: &Args) -> Outcome {
     Ok(Exit::Done)
 }
 
+impl From<&app::Error> for Exit {
+    fn from(error: &app::Error) -> Self {
+        match error {
+            app::Error::Configuration(_) => Self::Configuration,
+            app::Error::Refused(_) | app::Error::Unreachable(_) => Self::Refused,
+            app::Error::State(_) => Self::State,
+            app::Error::Failed(_) | app::Error::Stopped => Self::Failed,
+        }
+    }
+}
+
 impl From<app::Error> for Failure {
     fn from(error: app::Error) -> Self {
-        let exit = match &error {
-            app::Error::Configuration(_) => Exit::Configuration,
-            app::Error::Refused(_) | app::Error::Unreachable(_) => Exit::Refused,
-            app::Error::State(_) => Exit::State,
-            app::Error::Failed(_) | app::Error::Stopped => Exit::Failed,
-        };
-        Self::new(exit, error.to_string())
+        Self::new(Exit::from(&error), error.to_string())
     }
 }

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
 
-use super::error::{Error, Problem};
-use super::tree::{Config, Format, LogKind, Properties};
+use super::error::Problem;
+use super::tree::{Config, Format, LogKind, Properties, Rules};
 use super::units::{Size, Span};
 use crate::core::{self, Model};
 
@@ -28,8 +29,8 @@ const REQUIRED: [(&str, &str); 2] =
     [("enable.ssl.certificate.verification", "true"), ("ssl.endpoint.identification.algorithm", "https")];
 
 impl Config {
-    /// Every problem that these settings have, or nothing.
-    pub fn check(&self) -> Result<(), Error> {
+    /// Every problem that these settings have.
+    pub(super) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.check_kafka(&mut problems);
         self.check_topics(&mut problems);
@@ -41,20 +42,29 @@ impl Config {
         self.limits.check(&mut problems);
         self.check_audit(&mut problems);
         self.check_telemetry(&mut problems);
-        if let Err(problem) = self.core_rules() {
-            problems.push(problem);
-        }
-        if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+        self.check_rules(&mut problems);
+        problems
     }
 
     /// The rules of credit that `[rules]` says.
     pub fn core_rules(&self) -> Result<core::Rules, Problem> {
-        let rules = &self.rules;
-        let models = rules.models.iter().map(|name| name.parse::<Model>()).collect::<Result<Vec<_>, _>>();
-        let models = models.map_err(|e| Problem::new("rules.models", e.to_string(), "correct the name"))?;
-        let millis = |span: Span| i64::try_from(span.millis()).unwrap_or(i64::MAX);
-        core::Rules::new(millis(rules.lookback), millis(rules.half_life), rules.max_path, models)
-            .map_err(|e| Problem::new(format!("rules.{}", e.setting), e.reason, "choose a value in that range"))
+        core_rules(&self.rules)
+    }
+
+    /// The core names the first thing that it cannot use, so it is asked about each setting alone.
+    fn check_rules(&self, problems: &mut Vec<Problem>) {
+        let Rules { lookback, half_life, max_path, models } = self.rules.clone();
+        let one = |name: String| Rules { models: vec![name], ..Rules::default() };
+        let wrong: Vec<_> = models.iter().filter_map(|name| core_rules(&one(name.clone())).err()).collect();
+        let models = if wrong.is_empty() { models } else { Rules::default().models };
+        problems.extend(wrong);
+        let alone = [
+            Rules { lookback, ..Rules::default() },
+            Rules { half_life, ..Rules::default() },
+            Rules { max_path, ..Rules::default() },
+            Rules { models, ..Rules::default() },
+        ];
+        problems.extend(alone.iter().filter_map(|rules| core_rules(rules).err()));
     }
 
     fn check_kafka(&self, problems: &mut Vec<Problem>) {
@@ -118,11 +128,12 @@ impl Config {
                 "set registry.url, or output.format = \"json\"",
             ));
         }
-        if registry.token.is_some() && registry.password.is_some() {
-            problems.push(Problem::new("registry.token", "given beside a password", "give only one of the two"));
+        let [password, token] = registry.secrets();
+        if let (Some((password, _)), Some((token, _))) = (password, token) {
+            problems.push(Problem::new(token, format!("given beside {password}"), "give only one of the two"));
         }
-        if registry.password.is_some() && registry.username.is_empty() {
-            problems.push(Problem::new("registry.username", "empty, but there is a password", "name the user"));
+        if let Some((password, _)) = password.filter(|_| registry.username.is_empty()) {
+            problems.push(Problem::new("registry.username", format!("empty, but {password} is set"), "name the user"));
         }
         between("registry.timeout", registry.timeout, Span::from_millis(100), Span::from_secs(300), problems);
     }
@@ -186,6 +197,10 @@ impl Config {
         if !(0.0..=1.0).contains(&ratio) {
             problems.push(Problem::new("telemetry.otlp_ratio", format!("{ratio} is out of range"), "choose 0 to 1"));
         }
+        if let Err(error) = EnvFilter::try_new(&self.telemetry.log_filter) {
+            let advice = "write it as info, or info,tributary::stream=debug";
+            problems.push(Problem::new("telemetry.log_filter", error.to_string(), advice));
+        }
         let endpoint = &self.telemetry.otlp_endpoint;
         if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
             problems.push(Problem::new(
@@ -224,36 +239,57 @@ pub(super) fn between(setting: &str, value: Span, low: Span, high: Span, problem
     }
 }
 
-/// Puts what `*_file` settings point at where the value itself would stand.
-pub(super) fn resolve_files(config: &mut Config) -> Result<(), Error> {
+/// Puts what `*_file` settings point at where the value itself would stand; says which cannot be read.
+pub(super) fn resolve_files(config: &mut Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
     let registry = &mut config.registry;
-    if let Some(path) = registry.password_file.take() {
-        registry.password = Some(secret("registry.password_file", &path)?);
+    let secrets = [
+        ("registry.password", &mut registry.password, &registry.password_file),
+        ("registry.token", &mut registry.token, &registry.token_file),
+    ];
+    for (setting, value, file) in secrets {
+        let Some(path) = file else { continue };
+        let file_setting = format!("{setting}_file");
+        match secret(&file_setting, path) {
+            _ if value.is_some() => {
+                let reason = format!("given beside {setting}");
+                problems.push(Problem::new(file_setting, reason, "give only one of the two"));
+            }
+            Ok(read) => *value = Some(read),
+            Err(problem) => problems.push(problem),
+        }
     }
-    if let Some(path) = registry.token_file.take() {
-        registry.token = Some(secret("registry.token_file", &path)?);
-    }
-    let properties = std::mem::take(&mut config.kafka.properties.0);
-    for (name, value) in properties {
+    for (name, value) in std::mem::take(&mut config.kafka.properties.0) {
         let resolved = match name.strip_suffix(".file") {
             None => (name, value),
             Some(target) => {
                 let path = secrecy::ExposeSecret::expose_secret(&value);
-                let setting = format!("kafka.properties.{target}_file");
-                (target.to_owned(), secret(&setting, Path::new(path))?)
+                match secret(&format!("kafka.properties.{target}_file"), Path::new(path)) {
+                    Ok(read) => (target.to_owned(), read),
+                    Err(problem) => {
+                        problems.push(problem);
+                        continue;
+                    }
+                }
             }
         };
         config.kafka.properties.0.insert(resolved.0, resolved.1);
     }
-    Ok(())
+    problems
 }
 
-fn secret(setting: &str, path: &Path) -> Result<SecretString, Error> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned().into()),
-        Err(error) => {
-            let reason = format!("cannot read {}: {error}", path.display());
-            Err(Error::Invalid(vec![Problem::new(setting, reason, "correct the path or the file's permissions")]))
-        }
-    }
+fn secret(setting: &str, path: &Path) -> Result<SecretString, Problem> {
+    let read = std::fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned().into());
+    read.map_err(|error| {
+        let reason = format!("cannot read {}: {error}", path.display());
+        Problem::new(setting, reason, "correct the path or the file's permissions")
+    })
+}
+
+fn core_rules(rules: &Rules) -> Result<core::Rules, Problem> {
+    let models = rules.models.iter().map(|name| name.parse::<Model>()).collect::<Result<Vec<_>, _>>();
+    let models = models.map_err(|e| Problem::new("rules.models", e.to_string(), "correct the name"))?;
+    let millis = |span: Span| i64::try_from(span.millis()).unwrap_or(i64::MAX);
+    core::Rules::new(millis(rules.lookback), millis(rules.half_life), rules.max_path, models)
+        .map_err(|e| Problem::new(format!("rules.{}", e.setting), e.reason, "choose a value in that range"))
 }

@@ -127,8 +127,12 @@ impl Tls {
     pub(super) fn check(&self, problems: &mut Vec<Problem>) {
         let (certificate, key) = (&self.certificate_file, &self.key_file);
         if certificate.is_some() != key.is_some() {
-            let setting = if key.is_none() { "tls.key_file" } else { "tls.certificate_file" };
-            problems.push(Problem::new(setting, "missing, but the other one is there", "give both or neither"));
+            let mut settings = ["tls.key_file", "tls.certificate_file"];
+            if key.is_some() {
+                settings.reverse();
+            }
+            let [missing, given] = settings;
+            problems.push(Problem::new(missing, format!("missing, but {given} is there"), "give both or neither"));
         }
         if self.client_ca_file.is_some() && certificate.is_none() {
             let reason = "client certificates need TLS, and there is none";

@@ -89,6 +89,81 @@ fn values_of_the_wrong_type_name_their_setting() {
     }
 }
 
+/// One round, not one for each kind of mistake; and nothing that only follows from another.
+#[test]
+fn mistakes_of_every_kind_are_told_in_one_answer() {
+    let file = "[log]\nkind = \"pulsar\"\n[kafka]\nborkers = \"a:1\"\n[engine]\nworkers = \"many\"\nmemory = 512\n\
+                data_dir = \"\"\n[rules]\nlookback = \"0s\"\nmax_path = 0\nmodels = [\"lineal\", \"lst_touch\"]\n\
+                [registry]\ntoken_file = \"/nowhere/token\"\n[limits]\nconcurency = 3\nrate = 0\n\
+                [telemetry]\nlog_filter = \"tributary=loud\"\n[tls]\nkey_file = \"k\"\n";
+    let variables =
+        [("TRIBUTARY__LIMITS__BURST", "lots"), ("TRIBUTARY__ENGINE__OPEN_FILES", "3"), ("TRIBUTARY__SEAL", "x")];
+    let message = refused(file, &variables);
+    for beginning in [
+        "log.kind: \"pulsar\" is not known; it takes: `kafka` or `embedded`",
+        "kafka.borkers: no such setting (in the configuration file); did you mean kafka.brokers?",
+        "engine.workers: string \"many\" where an integer belongs; it takes: number, 1 to 256",
+        "engine.memory: \"512\" is not a size",
+        "engine.data_dir: empty",
+        "engine.open_files (TRIBUTARY__ENGINE__OPEN_FILES): 3 is out of range",
+        "rules.lookback: ",
+        "rules.max_path: ",
+        "rules.models: no model is named \"lineal\"",
+        "rules.models: no model is named \"lst_touch\"",
+        "registry.token_file: cannot read /nowhere/token: ",
+        "limits.concurency: no such setting (in the configuration file); did you mean limits.concurrency?",
+        "limits.rate: 0 is out of range",
+        "limits.burst (TRIBUTARY__LIMITS__BURST): string \"lots\" where an integer belongs",
+        "seal: no such setting (in the environment)",
+        "telemetry.log_filter: ",
+        "tls.certificate_file: missing, but tls.key_file is there",
+    ] {
+        assert!(message.lines().any(|line| line.starts_with(beginning)), "{beginning}\nnot in\n{message}");
+    }
+    assert_eq!(message.lines().count(), 17, "{message}");
+}
+
+/// A secret's own setting is named, be it the file that holds it or the variable.
+#[test]
+fn what_is_named_is_what_was_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    std::fs::write(&path, "canary-7f3a\n").unwrap();
+    let registry = format!("{EMBEDDED}[registry]\nurl = \"https://r\"\n");
+    let file = |more: &str| format!("{registry}{more}");
+    let message = refused(&file(&format!("token_file = {path:?}\npassword_file = {path:?}\n")), &[]);
+    assert!(message.contains("registry.token_file: given beside registry.password_file;"), "{message}");
+    assert!(message.contains("registry.username: empty, but registry.password_file is set;"), "{message}");
+    let message = refused(
+        &file(&format!("username = \"u\"\npassword_file = {path:?}\n")),
+        &[("TRIBUTARY__REGISTRY__PASSWORD", "canary-9b")],
+    );
+    assert!(message.starts_with("registry.password_file: given beside registry.password;"), "{message}");
+    let message =
+        refused(&file("username = \"u\"\npassword = \"canary\"\n"), &[("TRIBUTARY__REGISTRY__TOKEN", "canary")]);
+    assert!(
+        message.starts_with("registry.token (TRIBUTARY__REGISTRY__TOKEN): given beside registry.password;"),
+        "{message}"
+    );
+    let message = refused(EMBEDDED, &[("TRIBUTARY__KAFKA__PROPERTIES__GROUP_ID", "canary")]);
+    assert!(message.starts_with("kafka.properties.group.id (TRIBUTARY__KAFKA__PROPERTIES__GROUP_ID): "), "{message}");
+    assert!(!message.contains("canary"), "{message}");
+}
+
+#[test]
+fn what_changed_is_named_secrets_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    let with = |secret: &str, more: &str| {
+        std::fs::write(&path, secret).unwrap();
+        let file = format!("{EMBEDDED}[registry]\nurl = \"https://r\"\ntoken_file = {path:?}\n{more}");
+        parse(&file, &[("TRIBUTARY__KAFKA__PROPERTIES__SASL_PASSWORD", secret)]).unwrap()
+    };
+    assert_eq!(changed(&with("a", ""), &with("a", "")), Vec::<&str>::new());
+    let both = changed(&with("a", ""), &with("b", "[engine]\nworkers = 3\n"));
+    assert_eq!(both, ["kafka.properties", "registry.token_file", "engine.workers"]);
+}
+
 #[test]
 fn a_broken_file_is_a_configuration_error() {
     assert!(matches!(parse("[kafka\n", &[]), Err(Error::File { .. })));

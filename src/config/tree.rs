@@ -202,6 +202,15 @@ impl Default for Registry {
     }
 }
 
+impl Registry {
+    /// Password and token, where they are, each with the setting that it comes from.
+    pub(super) fn secrets(&self) -> [Option<(&'static str, &SecretString)>; 2] {
+        let password = if self.password_file.is_some() { "registry.password_file" } else { "registry.password" };
+        let token = if self.token_file.is_some() { "registry.token_file" } else { "registry.token" };
+        [self.password.as_ref().map(|secret| (password, secret)), self.token.as_ref().map(|secret| (token, secret))]
+    }
+}
+
 fn hidden<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(|_| "(hidden)").serialize(serializer)
 }

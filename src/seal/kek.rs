@@ -81,11 +81,11 @@ impl Kek {
     /// [`Error::KeyFile`], which names the file.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let refuse = |why: String| Error::KeyFile(format!("{}: {why}", path.display()));
-        let mode = fs::metadata(path).map_err(|e| refuse(e.to_string()))?.permissions().mode();
+        let mode = fs::metadata(path).map_err(|e| refuse(format!("cannot be read: {e}")))?.permissions().mode();
         if mode & 0o004 != 0 {
             return Err(refuse("can be read by everybody; `chmod 600` it".into()));
         }
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| refuse(e.to_string()))?);
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| refuse(format!("cannot be read: {e}")))?);
         Self::from_hex(&text).map_err(|error| refuse(error.to_string()))
     }
 

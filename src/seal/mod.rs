@@ -34,16 +34,26 @@ pub use mac::Mac;
 pub use reseal::Reseal;
 pub use spool::{Reader, Writer};
 
-/// Why something cannot be sealed or opened; each reads on from "the state in …".
+/// How a RocksDB is kept, as far as sealing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing was ever written.
+    New,
+    /// It is not sealed.
+    Plain,
+    /// It is sealed under this key-encryption key.
+    Sealed(KeyId),
+}
+
+/// Why something cannot be sealed or opened; each reads on from "the state in …", and is followed by what else can be done
+/// there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A key file cannot be used.
     #[error("{0}")]
     KeyFile(String),
     /// The folder was filled without sealing.
-    #[error(
-        "is not sealed, but seal.key_file is set: leave the setting out, or start with an empty data folder (on Kafka the log rebuilds the state)"
-    )]
+    #[error("is not sealed, but seal.key_file is set: leave the setting out")]
     NotSealed,
     /// The folder is sealed, and no key was given.
     #[error("is sealed under key {wanted}, but seal.key_file is not set: name the file with that key")]
@@ -53,7 +63,7 @@ pub enum Error {
     },
     /// The folder is sealed under another key.
     #[error(
-        "is sealed under key {wanted}, which is none of those given ({given}): name its file in seal.key_file or seal.older_key_files, or start with an empty data folder (on Kafka the log rebuilds the state)"
+        "is sealed under key {wanted}, which is none of those given ({given}): name its file in seal.key_file or seal.older_key_files"
     )]
     WrongKey {
         /// The id of the key.

@@ -33,7 +33,7 @@ pub enum Error {
         expected: u32,
     },
     /// The folder is sealed otherwise than this process is set to.
-    #[error("the state in {dir} {why}")]
+    #[error("the state in {dir} {why}, or move that folder away, and the log rebuilds the state as far as it reaches")]
     Sealed {
         /// The partition's folder.
         dir: String,

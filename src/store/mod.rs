@@ -35,5 +35,6 @@ pub use keys::{ConversionKey, Hasher, UserKey};
 pub use partition::{Partition, Sizes};
 pub use partitions::{Holder, Partitions};
 pub use rollups::{BUCKET_MS, Cell, Dimension, Sum};
+pub use seal::look;
 pub use shared::{Budget, Shared, Usage};
 pub use view::{Place, Stored, View};

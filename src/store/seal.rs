@@ -6,12 +6,12 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rocksdb::{DB, IteratorMode, WriteBatch};
+use rocksdb::{DB, IteratorMode, Options, WriteBatch};
 
 use super::keys::{self, Hasher};
 use super::partition::Partition;
 use super::{Error, shared};
-use crate::seal::{self, Keks, Keyring, Layout, Reseal};
+use crate::seal::{self, Keks, Keyring, Layout, Reseal, Row, Standing};
 
 /// The format of keys and of what the store itself writes.
 const FORMAT: u32 = 1;
@@ -19,6 +19,57 @@ const PLAIN: &str = "1";
 const SEALED: &str = "1 sealed";
 
 const LAYOUT: Layout = Layout { keys: keys::KEYS, clear: &[keys::FORMAT_KEY] };
+
+/// What the folder is, where that fits `keks`.
+fn standing(db: &DB, dir: &Path, keks: Option<&Keks>) -> Result<Standing, Error> {
+    let failed = |e: rocksdb::Error| Error::of(dir, &e);
+    let refused = |why| Err(Error::Sealed { dir: dir.display().to_string(), why });
+    let refuse = |found: String| Err(Error::Format { dir: dir.display().to_string(), found, expected: FORMAT });
+    let format = db.get(keys::FORMAT_KEY).map_err(failed)?;
+    let format = format.map(|format| String::from_utf8_lossy(&format).into_owned());
+    match (format.as_deref(), keks) {
+        (Some(PLAIN), None) => Ok(Standing::Plain),
+        (Some(PLAIN), Some(_)) => refused(seal::Error::NotSealed),
+        (Some(SEALED), keks) => {
+            let wanted = LAYOUT.rows(db).and_then(|rows| Keyring::wanted(&rows)).map_err(|e| Error::seal(dir, e))?;
+            match (wanted, keks) {
+                (Some(wanted), None) => refused(seal::Error::NoKey { wanted }),
+                (Some(wanted), Some(_)) => Ok(Standing::Sealed(wanted)),
+                (None, None) => Err(Error::corrupt(dir, "a sealed state without keys")),
+                // Its first flush had the format alone: the keys are drawn now.
+                (None, Some(keks)) => Ok(Standing::Sealed(keks.current())),
+            }
+        }
+        (Some(other), _) => refuse(format!("store format {other}")),
+        (None, _) if db.iterator(IteratorMode::Start).next().transpose().map_err(failed)?.is_some() => {
+            refuse("no store format".into())
+        }
+        (None, _) => Ok(Standing::New),
+    }
+}
+
+fn keyring(db: &DB, dir: &Path, keks: &Keks) -> Result<(Keyring, Vec<Row>), Error> {
+    LAYOUT.rows(db).and_then(|rows| Keyring::open(LAYOUT, &rows, keks)).map_err(|e| Error::seal(dir, e))
+}
+
+/// Looks at how the state in `dir` is sealed, beside whoever has it open: nothing is locked, and nothing written. What was not
+/// flushed yet is not seen.
+///
+/// # Errors
+///
+/// What [`Partition::open`] would refuse with these keys, in the same words, but for a state that is in use.
+pub fn look(dir: &Path, keks: Option<&Keks>) -> Result<Standing, Error> {
+    if !dir.join("CURRENT").exists() {
+        return Ok(Standing::New);
+    }
+    let mut options = Options::default();
+    options.set_max_open_files(16);
+    options.set_info_logger(shared::logger(dir)); // and so no file of RocksDB's own
+    let db = DB::open_for_read_only(&options, dir, false).map_err(|e| Error::of(dir, &e))?;
+    let standing = standing(&db, dir, keks)?;
+    keks.filter(|_| standing != Standing::New).map(|keks| keyring(&db, dir, keks)).transpose()?;
+    Ok(standing)
+}
 
 /// How a partition's values and hashes are kept.
 #[derive(Default)]
@@ -32,40 +83,16 @@ impl Seal {
     /// Says what the folder is, or makes it that. The format is the first thing that is ever written, so every flushed
     /// state has it; the key rows come before anything that they seal.
     pub(super) fn open(db: &DB, dir: &Path, keks: Option<&Keks>) -> Result<Self, Error> {
-        let failed = |e: rocksdb::Error| Error::of(dir, &e);
-        let refused = |why| Err(Error::Sealed { dir: dir.display().to_string(), why });
-        let refuse = |found: String| Err(Error::Format { dir: dir.display().to_string(), found, expected: FORMAT });
-        let format = db.get(keys::FORMAT_KEY).map_err(failed)?;
-        let format = format.map(|format| String::from_utf8_lossy(&format).into_owned());
-        match (format.as_deref(), keks) {
-            (Some(PLAIN), None) => Ok(Self::default()),
-            (Some(PLAIN), Some(_)) => refused(seal::Error::NotSealed),
-            (Some(SEALED), None) => {
-                match LAYOUT.rows(db).and_then(|rows| Keyring::wanted(&rows)).map_err(|e| Error::seal(dir, e))? {
-                    Some(wanted) => refused(seal::Error::NoKey { wanted }),
-                    None => Err(Error::corrupt(dir, "a sealed state without keys")),
-                }
-            }
-            (Some(SEALED), Some(keks)) => Self::unlock(db, dir, keks),
-            (Some(other), _) => refuse(format!("store format {other}")),
-            (None, _) if db.iterator(IteratorMode::Start).next().transpose().map_err(failed)?.is_some() => {
-                refuse("no store format".into())
-            }
-            (None, None) => {
-                db.put_opt(keys::FORMAT_KEY, PLAIN, &shared::unlogged()).map_err(failed)?;
-                Ok(Self::default())
-            }
-            (None, Some(keks)) => {
-                db.put_opt(keys::FORMAT_KEY, SEALED, &shared::unlogged()).map_err(failed)?;
-                Self::unlock(db, dir, keks)
-            }
+        if standing(db, dir, keks)? == Standing::New {
+            let format = if keks.is_some() { SEALED } else { PLAIN };
+            db.put_opt(keys::FORMAT_KEY, format, &shared::unlogged()).map_err(|e| Error::of(dir, &e))?;
         }
+        keks.map_or_else(|| Ok(Self::default()), |keks| Self::unlock(db, dir, keks))
     }
 
     fn unlock(db: &DB, dir: &Path, keks: &Keks) -> Result<Self, Error> {
         let failed = |e| Error::seal(dir, e);
-        let opened = LAYOUT.rows(db).and_then(|rows| Keyring::open(LAYOUT, &rows, keks));
-        let (keyring, writes) = opened.map_err(failed)?;
+        let (keyring, writes) = keyring(db, dir, keks)?;
         let mut batch = WriteBatch::default();
         writes.iter().for_each(|(key, value)| batch.put(key, value));
         db.write_opt(batch, &shared::unlogged()).map_err(|e| Error::of(dir, &e))?;

@@ -213,7 +213,7 @@ impl Shared {
 
 /// What RocksDB has to say goes where everything else of this process goes: a file of its own in every folder would cost
 /// 50 KiB and a handle for each partition.
-fn logger(dir: &Path) -> InfoLogger {
+pub(super) fn logger(dir: &Path) -> InfoLogger {
     let dir = dir.display().to_string();
     InfoLogger::new_callback_logger(LogLevel::Warn, move |level, text| match level {
         LogLevel::Warn => tracing::warn!(target: "rocksdb", dir, "{text}"),

@@ -65,7 +65,7 @@ fn kafkas_refusals_are_told_in_plain_words() {
         (
             "a key that is not there",
             Variant { properties: keyless, ..stage.certified("d", "tributary") },
-            &["ssl.key.location failed"],
+            &["ssl.key.location", "cannot be read: No such file"],
         ),
         ("a property that does not exist", properties(mistyped), &["kafka.properties", "sasl.pasword"]),
     ];

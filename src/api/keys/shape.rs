@@ -76,6 +76,8 @@ pub(in crate::api) struct ApiKey {
     replaces: Option<String>,
     /// The id of the key that takes its place.
     replaced_by: Option<String>,
+    /// Whether it was made under a pepper that this instance does not have: then it opens nothing here, whatever its state.
+    other_pepper: bool,
 }
 
 /// A key just made.
@@ -112,6 +114,7 @@ impl From<Listed> for ApiKey {
             networks: key.networks.iter().map(ToString::to_string).collect(),
             replaces: key.replaces.map(|old| old.id),
             replaced_by: key.replaced_by,
+            other_pepper: key.other_pepper,
         }
     }
 }

@@ -247,10 +247,16 @@ fn files_that_cannot_be_used_are_named() {
         (Files { certificate: "/nowhere".into(), ..good.clone() }, "tls.certificate_file"),
         (Files { key: broken.clone(), ..good.clone() }, "tls.key_file"),
         (Files { key: "/nowhere".into(), ..good.clone() }, "tls.key_file"),
-        (Files { key: other, ..good.clone() }, "tls.certificate_file"),
         (Files { client_ca: Some(broken), ..good.clone() }, "tls.client_ca_file"),
     ] {
         let error = tls::read(&files).unwrap_err().to_string();
         assert!(error.starts_with(setting), "{error}");
     }
+    let error = |files: Files| tls::read(&files).unwrap_err().to_string();
+    let missing = error(Files { certificate: "/nowhere".into(), ..good.clone() });
+    assert!(missing.starts_with("tls.certificate_file: /nowhere: cannot be read: No such file"), "{missing}");
+    let strangers = error(Files { key: other.clone(), ..good.clone() });
+    let (key, certificate) = (other.display().to_string(), good.certificate.display().to_string());
+    assert!(strangers.starts_with(&format!("tls.key_file: {key}: ")), "the key may be the wrong one: {strangers}");
+    assert!(strangers.contains(&certificate) && strangers.contains("belong together"), "{strangers}");
 }

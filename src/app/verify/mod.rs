@@ -17,6 +17,7 @@ use crate::core::Rules;
 use crate::store::Partition;
 use crate::stream::RowFormat;
 use crate::stream::meta::Meta;
+use crate::stream::taking::{self, Evidence, Plan};
 use crate::topics::embedded::{Broker, Place, Topic};
 use crate::topics::kafka::tail::{From, Tail};
 use crate::topics::kafka::{self, KafkaLog};
@@ -151,7 +152,8 @@ impl Check<'_, '_> {
         Ok(found)
     }
 
-    /// The state must be by these rules, and where the group is: else it answers something else, rightly.
+    /// The state must be one that a run would go on with, and where the group is: else it answers something else, rightly. An
+    /// empty one is, where nothing has ever come to the partition: there is nothing to answer.
     fn check_offsets<L: TopicLog>(
         &self,
         log: &mut L,
@@ -159,33 +161,24 @@ impl Check<'_, '_> {
         number: u32,
         partition: &Partition,
     ) -> Result<PartitionOffsets, Error> {
-        let refuse = |why: String| Err(Error::State(format!("partition {number}: {why}")));
+        let refuse = |why: String| Error::State(format!("partition {number}: {why}"));
+        let stored = partition.view().meta()?;
+        let meta = stored.as_deref().map(Meta::decode).transpose();
+        let meta = meta.map_err(|why| refuse(format!("the state's account cannot be read: {why}")))?;
         let committed = log.committed(number)?;
-        let Some(stored) = partition.view().meta()? else {
-            if Input::ALL.into_iter().all(|input| committed.get(input).is_none()) {
-                // Nothing has ever come here, so nothing is answered.
-                let next = PerInput::try_from_fn(|input| log.bounds(number, input).map(|bounds| bounds.start))?;
-                let metadata = Meta::new(next, identity.clone(), &self.rules).stamp().encode();
-                return Ok(PartitionOffsets { partition: number, next, metadata });
-            }
-            return refuse("the state is empty; run the instance until it is ready, stop it, and verify again".into());
-        };
-        let meta = match Meta::decode(&stored) {
-            Ok(meta) => meta,
-            Err(why) => return refuse(format!("the state's account cannot be read: {why}")),
-        };
-        if meta.rules != self.rules.digest() {
-            return refuse(format!("the state was made by other rules ({}); verify with those", meta.rules_text));
-        }
-        let next = PerInput::from_fn(|input| committed.get(input).as_ref().map_or(0, |c| c.next));
-        let behind: i64 = Input::ALL.into_iter().map(|input| (next.get(input) - meta.applied.get(input)).abs()).sum();
+        let bounds = PerInput::try_from_fn(|input| log.bounds(number, input))?;
+        let evidence =
+            Evidence { meta: meta.as_ref(), committed: &committed, bounds: &bounds, log: identity, rules: &self.rules };
+        let Plan { meta, target } = taking::judge(&evidence).map_err(|refusal| refuse(refusal.to_string()))?;
+        let behind: i64 = Input::ALL.into_iter().map(|input| target.get(input) - meta.applied.get(input)).sum();
         if behind != 0 {
-            return refuse(format!(
-                "the state is {behind} records from the group's offsets; run the instance until it is ready, stop it \
+            let empty = if stored.is_none() { ", for it is empty" } else { "" };
+            return Err(refuse(format!(
+                "the state is {behind} records behind the group's offsets{empty}; run the instance until it is ready, stop it \
                  cleanly, and verify again"
-            ));
+            )));
         }
-        Ok(PartitionOffsets { partition: number, next, metadata: meta.stamp().encode() })
+        Ok(PartitionOffsets { partition: number, next: target, metadata: meta.stamp().encode() })
     }
 
     fn one<L: TopicLog>(

@@ -98,7 +98,7 @@ fn keys_that_do_not_fit_are_refused_with_a_way_out() {
     let plain = Shared::in_memory(&small()).unwrap();
     drop(Partition::open(&plain, Path::new("/p")).unwrap());
     let unsealed = refused(open(&plain, &[1]));
-    assert!(unsealed.contains("is not sealed") && unsealed.contains("empty data folder"), "{unsealed}");
+    assert!(unsealed.contains("is not sealed") && unsealed.contains("the log rebuilds the state"), "{unsealed}");
 }
 
 /// A partition on disk with a hundred touchpoints and conversions, flushed.

@@ -342,7 +342,7 @@ impl Encoded {
     }
 }
 
-fn owned(offset: Offset, row: Row<'_>) -> OwnedRecord {
+pub(super) fn owned(offset: Offset, row: Row<'_>) -> OwnedRecord {
     OwnedRecord {
         offset,
         timestamp: row.timestamp,

@@ -10,6 +10,7 @@
 //!   ├─ group                       who owns which partition, and since when
 //!   ├─ retention, compaction       what may go, in bounded steps
 //!   └─ Member                      the log as one worker sees it
+//! Glimpse                          the log as it lies on disk, looked at beside whoever has it open
 //! ```
 //!
 //! There is no thread, no clock and no randomness here besides RocksDB's own background work and the cluster's id at the
@@ -17,6 +18,7 @@
 
 mod broker;
 mod compaction;
+mod glimpse;
 mod group;
 mod member;
 mod opening;
@@ -38,6 +40,7 @@ use crate::seal::{self, Keks};
 
 pub use broker::Broker;
 pub use compaction::Cleaning;
+pub use glimpse::Glimpse;
 pub use member::Member;
 
 /// The topics of an embedded log.
@@ -203,7 +206,7 @@ pub enum Error {
         asked: String,
     },
     /// The log is sealed otherwise than it is opened now.
-    #[error("the log in {place} {why}")]
+    #[error("the log in {place} {why}{}", no_way_around(.why))]
     Sealed {
         /// Where the log lies.
         place: String,
@@ -219,6 +222,16 @@ pub enum Error {
     /// The disk is full or broken, or what it holds is corrupt. The process must end.
     #[error("embedded log: {0}")]
     Storage(String),
+}
+
+/// Other than a state, which is made again from its log, an embedded log is all there is of its events.
+const fn no_way_around(why: &seal::Error) -> &'static str {
+    match why {
+        seal::Error::NotSealed => {
+            ", or begin with another data folder; a log that was begun without a key is never sealed"
+        }
+        _ => "; without that key nobody reads it, and nothing makes it again: an empty data folder begins another log",
+    }
 }
 
 impl From<Error> for super::Error {

@@ -34,7 +34,12 @@ pub(super) fn identify(storage: &Storage, settings: &Settings) -> Result<LogIden
         }
         return Ok(identity);
     };
-    let made: LogIdentity = serde_json::from_slice(&bytes).map_err(|_| storage.corrupt("the identity"))?;
+    compare(storage, settings, &bytes)
+}
+
+/// Who the log says it is must be who is asked for.
+pub(super) fn compare(storage: &Storage, settings: &Settings, bytes: &[u8]) -> Result<LogIdentity, Error> {
+    let made: LogIdentity = serde_json::from_slice(bytes).map_err(|_| storage.corrupt("the identity"))?;
     let differs = |what, made: &dyn ToString, asked: &dyn ToString| Error::Differs {
         place: storage.place().to_owned(),
         what,
@@ -63,12 +68,17 @@ fn cluster_id() -> Result<String, Error> {
     Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// The extent of a partition.
+pub(super) fn extent(storage: &Storage, (topic, partition): (Topic, u32)) -> Result<Extent, Error> {
+    match storage.get(&bounds_key(topic, partition))? {
+        None => Ok(Extent::default()),
+        Some(bytes) => Extent::decode(&bytes).ok_or_else(|| storage.corrupt("a partition's bounds")),
+    }
+}
+
 /// The extent of a partition; what a transaction left beyond its end when the process died is deleted.
 pub(super) fn recover(storage: &Storage, (topic, partition): (Topic, u32)) -> Result<Extent, Error> {
-    let extent = match storage.get(&bounds_key(topic, partition))? {
-        None => Extent::default(),
-        Some(bytes) => Extent::decode(&bytes).ok_or_else(|| storage.corrupt("a partition's bounds"))?,
-    };
+    let extent = extent(storage, (topic, partition))?;
     let mut left_over = false;
     storage.scan((topic, partition), extent.end..Offset::MAX, |_, _| {
         left_over = true;

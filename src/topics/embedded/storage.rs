@@ -4,14 +4,14 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, LogLevel, Options, ReadOptions,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, InfoLogger, IteratorMode, LogLevel, Options,
+    ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::rows::{IDENTITY, KEYS, Row, offset_of, record_key};
 use super::{Error, Place, Settings, Topic};
 use crate::core::Millis;
-use crate::seal::{self, Keks, Keyring, Layout};
+use crate::seal::{self, Keks, Keyring, Layout, Standing};
 use crate::topics::Offset;
 
 /// Of these there may be three, and of the memory that is two parts of seven each; the cache has the last.
@@ -46,28 +46,56 @@ impl Storage {
         let shown = path.display().to_string();
         let db = DB::open(&options, path).map_err(|error| refused(&shown, &error))?;
         let mut storage = Self { db, place: shown, keyring: None };
-        storage.unlock(settings.seal.as_deref())?;
+        // They stand in the write-ahead log before anything that they seal, so whatever is synced later is synced with them.
+        let writes = storage.unlock(settings.seal.as_deref())?;
+        let mut batch = WriteBatch::default();
+        writes.iter().for_each(|(key, value)| batch.put(key, value));
+        storage.write(batch)?;
         Ok(storage)
     }
 
-    /// Opens the keys, or makes them in a new log. They stand in the write-ahead log before anything that they seal, so
-    /// whatever is synced later is synced with them.
-    fn unlock(&mut self, keks: Option<&Keks>) -> Result<(), Error> {
+    /// Opens what lies in a folder for reading alone, beside whoever has it open; none where there is nothing. What needs
+    /// RocksDB's lock, or writes, is not done: its own log file neither.
+    pub(super) fn glimpse(folder: &Path, keks: Option<&Keks>) -> Result<Option<Self>, Error> {
+        if !folder.join("CURRENT").exists() {
+            return Ok(None);
+        }
+        let mut options = Options::default();
+        options.set_max_open_files(64);
+        options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Fatal, |_, _| ()));
+        let place = folder.display().to_string();
+        let db = DB::open_for_read_only(&options, folder, false).map_err(|error| refused(&place, &error))?;
+        let mut storage = Self { db, place, keyring: None };
+        storage.unlock(keks)?;
+        Ok(Some(storage))
+    }
+
+    /// Opens the keys, or makes them for a new log. Returns the rows to write before anything that is sealed.
+    fn unlock(&mut self, keks: Option<&Keks>) -> Result<Vec<seal::Row>, Error> {
         let rows = LAYOUT.rows(&self.db).map_err(|error| self.sealed(error))?;
-        let new = self.db.get(IDENTITY).map_err(|error| self.failed("cannot be read", &error))?.is_none();
-        match (keks, Keyring::wanted(&rows).map_err(|error| self.sealed(error))?) {
-            (None, None) => {}
-            (None, Some(wanted)) => return Err(self.sealed(seal::Error::NoKey { wanted })),
-            (Some(_), None) if !new => return Err(self.sealed(seal::Error::NotSealed)),
-            (Some(keks), _) => {
+        match (keks, self.standing(&rows)?) {
+            (None, Standing::New | Standing::Plain) => Ok(Vec::new()),
+            (None, Standing::Sealed(wanted)) => Err(self.sealed(seal::Error::NoKey { wanted })),
+            (Some(_), Standing::Plain) => Err(self.sealed(seal::Error::NotSealed)),
+            (Some(keks), Standing::New | Standing::Sealed(_)) => {
                 let (keyring, writes) = Keyring::open(LAYOUT, &rows, keks).map_err(|error| self.sealed(error))?;
-                let mut batch = WriteBatch::default();
-                writes.iter().for_each(|(key, value)| batch.put(key, value));
-                self.write(batch)?;
                 self.keyring = Some(keyring);
+                Ok(writes)
             }
         }
-        Ok(())
+    }
+
+    fn standing(&self, rows: &[seal::Row]) -> Result<Standing, Error> {
+        if let Some(kek) = Keyring::wanted(rows).map_err(|error| self.sealed(error))? {
+            return Ok(Standing::Sealed(kek));
+        }
+        let identity = self.db.get(IDENTITY).map_err(|error| self.failed("cannot be read", &error))?;
+        Ok(if identity.is_none() { Standing::New } else { Standing::Plain })
+    }
+
+    /// How it is sealed.
+    pub(super) fn sealing(&self) -> Result<Standing, Error> {
+        self.standing(&LAYOUT.rows(&self.db).map_err(|error| self.sealed(error))?)
     }
 
     /// Where it lies, for messages.

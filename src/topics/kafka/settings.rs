@@ -215,8 +215,12 @@ fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
+/// Properties that name a file; for authorities also a folder, or `probe` for where systems keep theirs.
+const FILES: [&str; 5] =
+    ["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location"];
+
 impl Settings {
-    /// Refuses properties that are Tributary's own or that switch security off, by name.
+    /// Refuses properties that are Tributary's own, that switch security off, or that name a file which cannot be read, by name.
     pub fn validate(&self) -> Result<(), Error> {
         for (name, value) in &self.properties {
             if RESERVED.contains(&name.as_str()) {
@@ -228,6 +232,13 @@ impl Settings {
                 return Err(Error::Fatal(format!(
                     "kafka.properties: this value of `{name}` would leave the connection unprotected; remove it"
                 )));
+            }
+            // Of such a file librdkafka tells neither the path nor why.
+            if FILES.contains(&name.as_str()) && value != "probe" {
+                std::fs::File::open(value).map_err(|error| {
+                    let why = format!("{value}: cannot be read: {error}");
+                    Error::Fatal(format!("kafka.properties.{name}: {why}; correct the path or the file's permissions"))
+                })?;
             }
         }
         Ok(())
@@ -418,6 +429,20 @@ mod tests {
             settings.admin(),
         ] {
             config.create_native_config().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_its_property_and_the_reason() {
+        let with = |value: &str| {
+            let mut settings = Settings::new("b:1", "g", "i");
+            settings.properties.insert("ssl.ca.location".into(), value.into());
+            settings.validate().map_err(|error| error.to_string())
+        };
+        let refused = with("/nowhere/ca.pem").unwrap_err();
+        assert!(refused.contains("ssl.ca.location: /nowhere/ca.pem: cannot be read: No such file"), "{refused}");
+        for good in ["probe", "/", file!()] {
+            assert_eq!(with(good), Ok(()), "{good}");
         }
     }
 }

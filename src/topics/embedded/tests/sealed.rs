@@ -53,12 +53,13 @@ fn keys_that_do_not_fit_are_refused_with_a_way_out() {
     assert!(none.contains(&one) && none.contains("seal.key_file"), "{none}");
     let wrong = refused(&place, &[2]);
     assert!(wrong.contains(&one) && wrong.contains("seal.older_key_files"), "{wrong}");
+    assert!(wrong.contains("nothing makes it again"), "no way out that would lose the log: {wrong}");
     drop(open(&place, &[1]).unwrap());
 
     let place = Place::Memory(rocksdb::Env::mem_env().unwrap());
     drop(open(&place, &[]).unwrap());
     let unsealed = refused(&place, &[1]);
-    assert!(unsealed.contains("is not sealed") && unsealed.contains("empty data folder"), "{unsealed}");
+    assert!(unsealed.contains("is not sealed") && unsealed.contains("another data folder"), "{unsealed}");
 }
 
 #[test]
