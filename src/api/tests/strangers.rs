@@ -1,6 +1,7 @@
 //! Floods of strangers on real sockets: those with a key do not notice.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -11,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::sockets::{close, exchange, exchange_on, listen, occupy, start_on};
 use super::{Bench, request};
+use crate::access::control::memory::MemoryControl;
 use crate::access::token::{Fresh, Token};
 use crate::access::{NewKey, Role};
 use crate::api::{Limits, Listen, Rate, Rates};
@@ -128,6 +130,25 @@ async fn no_flood_of_strangers_hides_a_key_that_was_good_once_or_is_elsewhere() 
         assert_eq!(of.count(), 2, "{why}: {told:?}");
     }
     assert_eq!(told.len(), 7, "and of strangers one");
+}
+
+/// Who knows a key's id and not its secret is a stranger, who can neither use its turns up nor speak in its name.
+#[tokio::test]
+async fn an_id_with_a_wrong_secret_is_a_strangers() {
+    let control = Arc::new(MemoryControl::default());
+    let rates = Rates { strangers: Rate::per_minute(1), ..Rates::default() };
+    let bench = Bench::over(Limits { rates, ..Limits::default() }, true, control.clone());
+    bench.key(Role::Analyst);
+    let forged = Fresh::draw().unwrap();
+    let mut record = control.0.lock().unwrap()[0].clone();
+    record.key = format!("key/{}", forged.id()).into_bytes(); // an id of which another's secret is right
+    bench.state.keys.apply(&record);
+    let ask = || request("GET", "/v1/users/ann/journey", Some(forged.text())).body(Body::empty()).unwrap();
+    assert_eq!([bench.send(ask()).await.status.as_u16(), bench.send(ask()).await.status.as_u16()], [401, 429]);
+    let told = bench.audited.entries();
+    let reason = format!("wrong secret: key {}", forged.id());
+    assert_eq!(told.len(), 1);
+    assert_eq!((&told[0]["actor"], &told[0]["reason"]), (&"anonymous".into(), &reason.as_str().into()));
 }
 
 /// A connection from another address of this machine.
