@@ -111,12 +111,10 @@ fn refuse(state: &State, parts: &Parts, origin: Option<Origin>, denied: Denied) 
         tracing::debug!(%denied, key, request_id, "too many requests without a valid key");
         return too_many.problem("too many requests without a valid key");
     }
+    tracing::debug!(%denied, key, request_id, "request without a valid key");
     match audited::unauthenticated(&state.audit, parts, id, denied) {
-        Ok(()) => {
-            tracing::debug!(%denied, key, request_id, "request without a valid key");
-            // One answer for all that is wrong with a key: only our logs are told what it was.
-            Problem::new(Code::Unauthenticated, "send a valid key as `Authorization: Bearer trb_live_…`")
-        }
+        // One answer for all that is wrong with a key: only our logs are told what it was.
+        Ok(()) => Problem::new(Code::Unauthenticated, "send a valid key as `Authorization: Bearer trb_live_…`"),
         Err(unaudited) => unaudited.into(),
     }
 }

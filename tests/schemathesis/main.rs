@@ -135,6 +135,8 @@ fn every_operation_keeps_what_its_schema_says_in_every_phase_and_for_every_role(
         stage.fuzz(&["--phases", "fuzzing", "--max-examples", "3", "--warnings", "off"], Some(role));
     }
     stage.fuzz(&["--phases", "examples,coverage,fuzzing,stateful"], None);
+    // No answer leads to a journey, so they are only begun with where nothing else is asked.
+    stage.fuzz(&["--phases", "stateful", "--include-tag", "journeys"], None);
     stage.pages_were_turned();
     stage.keys_are_good();
     stage.instance.stop();

@@ -14,6 +14,7 @@ import os
 import re
 import time
 from datetime import datetime
+from urllib.parse import quote, unquote
 
 import schemathesis
 from hypothesis import strategies as st
@@ -62,9 +63,10 @@ def before_call(context, case, kwargs):
         case.path_parameters["key_id"] = "0" * 16
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
-    for part in (case.path_parameters, case.query):
-        for name, value in list((part or {}).items()):
-            part[name] = shortened(name, value)
+    for name, value in list((case.path_parameters or {}).items()):
+        case.path_parameters[name] = shortened_in_path(name, value)
+    for name, value in list((case.query or {}).items()):
+        case.query[name] = shortened(name, value)
     if case.query and (case.operation.path, case.query.get("cursor")) not in GIVEN:
         case.query.pop("cursor", None)
     if case.meta.phase.name == TestPhase.STATEFUL and has_pages(case.operation):
@@ -96,6 +98,15 @@ def shortened(name, value):
     if not isinstance(value, str):
         return value
     return value.encode()[: BYTES.get(name, 512)].decode(errors="ignore")
+
+
+def shortened_in_path(name, value):
+    """Values of the path are quoted already."""
+    if not isinstance(value, str):
+        return value
+    text = unquote(value)
+    short = shortened(name, text)
+    return value if short == text else quote(short, safe="")
 
 
 def bend_query(query):
