@@ -74,7 +74,7 @@ impl Default for Limits {
             request: Duration::from_secs(10),
             body_bytes: 8 << 20,
             concurrency: 256,
-            report_range: Duration::from_hours(24 * 400),
+            report_range: Duration::from_hours(24 * 1_100),
             rates: Rates::default(),
         }
     }

@@ -129,6 +129,8 @@ impl News {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
@@ -184,6 +186,7 @@ mod tests {
             let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
             std::fs::write(&certificate, made.cert.pem()).unwrap();
             std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+            std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
         };
         put();
         let mut config = Config::default();

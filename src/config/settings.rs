@@ -284,7 +284,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "path",
                 "The certificate, and those between it and its root. None: plain HTTP.",
             ),
-            setting("tls.key_file", "path", "Its private key."),
+            setting("tls.key_file", "path", "Its private key. One that everybody on the machine may read is refused."),
             setting(
                 "tls.client_ca_file",
                 "path",

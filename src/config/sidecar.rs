@@ -84,7 +84,7 @@ impl Default for Limits {
             concurrency: 256,
             request_timeout: Span::from_secs(10),
             body_size: Size::from_mib(8),
-            report_range: Span::from_days(400),
+            report_range: Span::from_days(1_100),
         }
     }
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Datelike};
+
 use super::feed::{self, Sent};
 use super::key;
 use super::live::{Live, MODELS};
 use super::screen::{self, Figures, Frame, Terminal};
 use super::shoppers::{Settings, Shoppers};
+use crate::access::now_ms;
 use crate::app::{self, App, Error};
 use crate::config::units::Span;
 use crate::config::{Config, LogFormat, LogKind};
@@ -122,7 +125,8 @@ fn is_settled(app: &App) -> Result<bool, Error> {
 
 fn frame(config: &Config, address: SocketAddr, key: &str) -> Frame {
     let sidecar = format!("http://{address}");
-    let report = "/v1/reports/channels?model=linear&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z&group_by=channel";
+    let year = DateTime::from_timestamp_millis(now_ms()).unwrap_or_default().year();
+    let report = format!("/v1/reports/channels?model=linear&from={year}-01-01&to={}-01-01&group_by=channel", year + 1);
     Frame {
         models: (MODELS.0.name().into(), MODELS.1.name().into()),
         curl: format!("curl -s -H 'Authorization: Bearer {key}' '{sidecar}{report}'"),
