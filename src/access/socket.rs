@@ -27,6 +27,9 @@ const FILE: &str = "tributary.sock";
 const MAX_LINE: u64 = 4096;
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a caller waits for the answer: longer than any change waits for the audit log, which is half of
+/// `limits.request_timeout` (five minutes at most), or a key could be made whose secret nobody hears.
+const ANSWER: Duration = Duration::from_secs(180);
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,7 +274,7 @@ pub fn ask(folder: &Path, request: &Request) -> Result<Reply, Error> {
     let not_running = |source| Error::NotRunning { path: path.display().to_string(), source };
     let mut stream = StdStream::connect(&path).map_err(not_running)?;
     let mut exchange = || -> std::io::Result<Reply> {
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut text = serde_json::to_vec(request)?;
         text.push(b'\n');

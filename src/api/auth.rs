@@ -1,6 +1,8 @@
 //! Who asks, and whether the route's scope is open to them. [`identify`] stands before every route that needs a key; a
 //! handler's first argument is an [`Allowed`], so that nothing of a request is read before both.
 
+use std::time::Instant;
+
 use axum::extract::{FromRequestParts, MatchedPath, Request, State as Extract};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -8,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::audited::{self, Client};
-use super::layers;
+use super::layers::{self, Deadline};
 use super::limits::{self, Allowance, Origin, Rate, Seat, TooMany};
 use super::problem::{Code, Problem};
 use super::state::State;
@@ -16,20 +18,26 @@ use super::table;
 use crate::access::token::Token;
 use crate::access::{Denied, Identity, Scope, now_ms};
 
-/// Proof that the bearer of a key may do this, and who that is.
-pub(super) struct Allowed(pub(super) Identity);
+/// Proof that the bearer of a key may do this, who that is, and until when they wait.
+pub(super) struct Allowed {
+    pub(super) who: Identity,
+    pub(super) until: Instant,
+}
 
 impl FromRequestParts<State> for Allowed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let (Some(&scope), Some(who)) = (parts.extensions.get::<Scope>(), parts.extensions.get::<Identity>()) else {
+        let extensions = &parts.extensions;
+        let (Some(&scope), Some(who), Some(&Deadline(until))) =
+            (extensions.get::<Scope>(), extensions.get::<Identity>(), extensions.get::<Deadline>())
+        else {
             tracing::error!("the route is not in the table of routes: it is open to nobody");
             return Err(Problem::of(Code::Forbidden));
         };
         let allowed = who.role.opens(scope);
         audited::authorized(&state.audit, parts, who, scope, allowed).await?;
-        if allowed { Ok(Self(who.clone())) } else { Err(forbidden(parts, who, scope)) }
+        if allowed { Ok(Self { who: who.clone(), until }) } else { Err(forbidden(parts, who, scope)) }
     }
 }
 
@@ -51,10 +59,8 @@ pub(super) async fn identify(
     let (mut parts, body) = request.into_parts();
     let Some(scope) = scope_of(&parts) else {
         // No such method, which needs no key to be told.
-        return match stray(&state, &parts, hops) {
-            Ok(()) => next.run(Request::from_parts(parts, body)).await,
-            Err(too_many) => too_many.into_response(),
-        };
+        let turn = stray(&state, &parts, hops);
+        return astray(turn, next.run(Request::from_parts(parts, body))).await;
     };
     parts.extensions.insert(scope); // for `Allowed`
     let origin = limits::origin(&parts, hops);
@@ -93,21 +99,17 @@ fn turn_of(state: &State, who: &Identity) -> Result<(Allowance, Seat), (Allowanc
     bounds.throttle.key(&who.key_id, own, bounds.limits.concurrency.div_ceil(2).max(1))
 }
 
-/// A turn of whoever shows no good key: of strangers, or, where the secret is right, of the key that opens nothing.
-fn turn_without_key(state: &State, id: Option<&str>, origin: Option<Origin>, denied: Denied) -> Result<(), TooMany> {
-    let throttle = &state.bounds().throttle;
-    match id {
-        Some(id) if denied.is_proven() => throttle.shut_key(id),
-        _ => throttle.stranger(origin.map(|origin| origin.counted)),
-    }
-}
-
 /// Turns somebody without a good key away, without waiting for anything. Beyond their limits they are not worth an entry of
 /// the audit log each, which they could fill: the first ones say enough.
 fn refuse(state: &State, parts: &Parts, origin: Option<Origin>, denied: Denied) -> Problem {
     let id = shown(parts);
     let (key, request_id) = (id.unwrap_or_default(), id_of(parts));
-    if let Err(too_many) = turn_without_key(state, id, origin, denied) {
+    let throttle = &state.bounds().throttle;
+    let turn = match id {
+        Some(id) if denied.is_proven() => throttle.shut_key(id),
+        _ => throttle.stranger(origin.map(|origin| origin.counted)),
+    };
+    if let Err(too_many) = turn {
         tracing::debug!(%denied, key, request_id, "too many requests without a valid key");
         return too_many.problem("too many requests without a valid key");
     }
@@ -119,28 +121,47 @@ fn refuse(state: &State, parts: &Parts, origin: Option<Origin>, denied: Denied) 
     }
 }
 
-/// Takes a turn of whoever asks for what is not there: nobody does so for nothing, and without end.
-fn stray(state: &State, parts: &Parts, hops: usize) -> Result<(), Problem> {
+/// A turn of whoever asks for what is not there, which nobody does without end; and of a good key what is left to it. A key
+/// that opens nothing is a stranger here: it leaves no entry in the audit log, so it must not use up the turns that do.
+fn stray(state: &State, parts: &Parts, hops: usize) -> (Option<Allowance>, Result<(), TooMany>) {
     let origin = limits::origin(parts, hops);
-    let turn = match who(state, parts, origin) {
-        Ok(who) => turn_of(state, &who).map(drop).map_err(|(_, too_many)| too_many),
-        Err(denied) => turn_without_key(state, shown(parts), origin, denied),
+    match who(state, parts, origin) {
+        Ok(who) => match turn_of(state, &who) {
+            Ok((allowance, _seat)) => (Some(allowance), Ok(())),
+            Err((allowance, too_many)) => (Some(allowance), Err(too_many)),
+        },
+        Err(_) => (None, state.bounds().throttle.stranger(origin.map(|origin| origin.counted))),
+    }
+}
+
+/// This answer, to whoever has a turn.
+async fn astray(
+    (allowance, turn): (Option<Allowance>, Result<(), TooMany>),
+    answer: impl Future<Output = Response>,
+) -> Response {
+    let mut response = match turn {
+        Ok(()) => answer.await,
+        Err(too_many) => too_many.problem("too many requests for what is not there").into_response(),
     };
-    turn.map_err(|too_many| too_many.problem("too many requests for what is not there"))
+    if let Some(allowance) = allowance {
+        allowance.tell(response.headers_mut());
+    }
+    response
 }
 
 /// The answer where no route matches, behind so many proxies.
-pub(super) async fn no_route(state: State, hops: usize, request: Request) -> Problem {
-    astray(&state, hops, request, Code::RouteNotFound)
+pub(super) async fn no_route(state: State, hops: usize, request: Request) -> Response {
+    nothing_there(&state, hops, request, Code::RouteNotFound).await
 }
 
 /// The answer of an open route that knows no such method.
-pub(super) async fn no_method(state: State, hops: usize, request: Request) -> Problem {
-    astray(&state, hops, request, Code::MethodNotAllowed)
+pub(super) async fn no_method(state: State, hops: usize, request: Request) -> Response {
+    nothing_there(&state, hops, request, Code::MethodNotAllowed).await
 }
 
-fn astray(state: &State, hops: usize, request: Request, code: Code) -> Problem {
-    stray(state, &request.into_parts().0, hops).map_or_else(|too_many| too_many, |()| Problem::of(code))
+async fn nothing_there(state: &State, hops: usize, request: Request, code: Code) -> Response {
+    let turn = stray(state, &request.into_parts().0, hops);
+    astray(turn, async { Problem::of(code).into_response() }).await
 }
 
 /// The request's id.

@@ -6,9 +6,9 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
+use super::auth::Allowed;
 use super::problem::{Code, Problem};
 use super::state::State;
-use crate::access::Identity;
 use crate::core::Millis;
 use crate::query::{self, Answer, Reader};
 
@@ -20,7 +20,7 @@ pub(super) const POSITION: HeaderName = HeaderName::from_static("tributary-posit
 /// Reads the state and answers with what was found, as JSON, and how fresh it is; also when nothing was found.
 pub(super) async fn answer<T: Serialize + Send + 'static>(
     state: &State,
-    who: &Identity,
+    asks: &Allowed,
     read: impl FnOnce(&Reader) -> Result<Answer<T>, query::Error> + Send + 'static,
 ) -> Result<Response, Problem> {
     let read = |reader: &Reader| match read(reader) {
@@ -28,7 +28,7 @@ pub(super) async fn answer<T: Serialize + Send + 'static>(
         Err(query::Error::NotFound(freshness)) => Ok((Err(Problem::of(Code::NotFound)), freshness)),
         Err(error) => Err(error),
     };
-    let (found, freshness) = state.read(who, read).await?;
+    let (found, freshness) = state.read(&asks.who, asks.until, read).await?;
     let headers = headers(freshness.as_of(), &freshness.position());
     Ok(match found {
         Ok(value) => (headers, Json(value)).into_response(),

@@ -136,8 +136,12 @@ pub(super) async fn head(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
+/// When an answer would come too late to be given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(pub(super) Instant);
+
 /// Bounds what those with a key ask of `/v1` together: so many requests a second, so many at one time, each for so long.
-pub(super) async fn bound(state: &State, request: Request, next: Next) -> Response {
+pub(super) async fn bound(state: &State, mut request: Request, next: Next) -> Response {
     let bounds = state.bounds();
     if let Err(too_many) = bounds.throttle.anybody() {
         return too_many.problem("too many requests of everybody together").into_response();
@@ -146,6 +150,8 @@ pub(super) async fn bound(state: &State, request: Request, next: Next) -> Respon
         return Problem::of(Code::Overloaded).into_response();
     };
     let limit = bounds.limits.request;
+    // A tenth is for giving the answer, and for saying why there is none.
+    request.extensions_mut().insert(Deadline(Instant::now() + limit.mul_f64(0.9)));
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(Code::Timeout, format!("no answer within {} ms", limit.as_millis())).into_response(),

@@ -24,7 +24,7 @@ pub(super) const DEFAULT_PAGE: usize = 100;
     ),
     responses((status = 200, description = "A page of the journey", body = Journey)))]
 pub(super) async fn journey(
-    Allowed(who): Allowed,
+    asks: Allowed,
     Extract(state): Extract<State>,
     Path(user_id): Path<String>,
     uri: Uri,
@@ -34,7 +34,7 @@ pub(super) async fn journey(
     let limit = parameters.optional("limit", limit).unwrap_or(DEFAULT_PAGE);
     let cursor = parameters.optional("cursor", |text| text.parse::<Cursor>().map_err(|e| e.to_string()));
     parameters.finish()?;
-    fresh::answer(&state, &who, move |reader| reader.journey(&user_id, Page { cursor, limit })).await
+    fresh::answer(&state, &asks, move |reader| reader.journey(&user_id, Page { cursor, limit })).await
 }
 
 /// The attribution rows of a conversion, under every model.
@@ -43,7 +43,7 @@ pub(super) async fn journey(
     params(("conversion_id" = Id, Path, description = "Which conversion")),
     responses((status = 200, description = "Its rows, as they stand on the output topic", body = Attributions)))]
 pub(super) async fn attributions(
-    Allowed(who): Allowed,
+    asks: Allowed,
     Extract(state): Extract<State>,
     Path(conversion_id): Path<String>,
     uri: Uri,
@@ -51,7 +51,7 @@ pub(super) async fn attributions(
     let mut parameters = Parameters::of(&uri);
     parameters.path_id("conversion_id", &conversion_id);
     parameters.finish()?;
-    fresh::answer(&state, &who, move |reader| reader.attributions(&conversion_id)).await
+    fresh::answer(&state, &asks, move |reader| reader.attributions(&conversion_id)).await
 }
 
 /// How many entries are asked for.

@@ -23,11 +23,7 @@ use crate::query::{GroupBy, Report, ReportQuery};
         ("group_by" = Option<GroupBy>, Query, description = "What lines are by; `channel` where not given"),
     ),
     responses((status = 200, description = "The sums", body = Report)))]
-pub(super) async fn channels(
-    Allowed(who): Allowed,
-    Extract(state): Extract<State>,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn channels(asks: Allowed, Extract(state): Extract<State>, uri: Uri) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri);
     let model =
         parameters.required("model", |name| name.parse::<Model>().map_err(|_| one_of(&Model::ALL.map(Model::name))));
@@ -40,8 +36,9 @@ pub(super) async fn channels(
         if from >= to {
             parameters.fault("to", "not after from");
         } else if u128::from(from.abs_diff(to)) > longest.as_millis() {
-            let days = longest.as_secs() / 86_400;
-            parameters.fault("to", format!("more than {days} days after from, the most that a report may be about"));
+            let hours = longest.as_secs() / 3_600;
+            let most = if hours % 24 == 0 { format!("{} days", hours / 24) } else { format!("{hours} hours") };
+            parameters.fault("to", format!("more than {most} after from, which is the most of a report"));
         }
     }
     parameters.finish()?;
@@ -49,7 +46,7 @@ pub(super) async fn channels(
         return Err(Problem::of(super::Code::InvalidParameters)); // `finish` has refused it already
     };
     let query = ReportQuery { model, from, to, group_by };
-    fresh::answer(&state, &who, move |reader| reader.report(&query)).await
+    fresh::answer(&state, &asks, move |reader| reader.report(&query)).await
 }
 
 fn one_of(names: &[&str]) -> String {

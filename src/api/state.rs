@@ -182,17 +182,17 @@ impl State {
     }
 
     /// Runs a read of the state on a thread that may block. A read whose caller has gone keeps its places until it ends,
-    /// so that impatient callers cannot pile reads up; and it ends when the request's time is over.
+    /// so that impatient callers cannot pile reads up; a report ends at `until`.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         who: &Identity,
+        until: Instant,
         read: impl FnOnce(&Reader) -> Result<T, query::Error> + Send + 'static,
     ) -> Result<T, Problem> {
         let closed = |_| Problem::of(Code::Internal);
-        let bounds = self.bounds();
-        let reader = self.reader.until(Instant::now() + bounds.limits.request);
+        let reader = self.reader.until(until);
         // That of its key first: whoever waits for one holds none that others want.
-        let own = match bounds.throttle.reads(&who.key_id) {
+        let own = match self.bounds().throttle.reads(&who.key_id) {
             Some(own) => Some(own.acquire_owned().await.map_err(closed)?),
             None => None,
         };

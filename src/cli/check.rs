@@ -9,9 +9,10 @@ use super::{ConfigArgs, Exit, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: tributary check --config tributary.toml
 
-Each line is ok, or says what to do; a warning is what `run` would start with all the same. Nothing of state and log is locked or written, so it may be asked beside a running
-instance. The exit code is 4 where something is to be done, 5 where the broker or the registry does not answer; where `run`
-would end because of a file or the data folder it is the one of `run`: 3, or 6 for a state or log that it would refuse.")]
+Each line is ok, or says what to do; a warning is what `run` would start with all the same. Nothing of state and log is
+locked or written, so it may be asked beside a running instance. The exit code is 4 where something is to be done, 5 where the broker or the registry does not answer; where `run`
+would end because of a file or the data folder it is the one of `run`: 3, 5 for a file of Kafka's client, or 6 for a
+state or log that it would refuse.")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,

@@ -1,8 +1,9 @@
 //! The one validation: every rule that a type cannot hold, each with the way out.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 
 use super::error::Problem;
@@ -259,23 +260,35 @@ pub(super) fn resolve_files(config: &mut Config) -> Vec<Problem> {
             Err(problem) => problems.push(problem),
         }
     }
-    for (name, value) in std::mem::take(&mut config.kafka.properties.0) {
-        let resolved = match name.strip_suffix(".file") {
-            None => (name, value),
-            Some(target) => {
-                let path = secrecy::ExposeSecret::expose_secret(&value);
-                match secret(&format!("kafka.properties.{target}_file"), Path::new(path)) {
-                    Ok(read) => (target.to_owned(), read),
-                    Err(problem) => {
-                        problems.push(problem);
-                        continue;
-                    }
-                }
+    let properties = &mut config.kafka.properties.0;
+    let (files, mut direct): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        std::mem::take(properties).into_iter().partition(|(name, _)| name.ends_with(FILE));
+    for (name, path) in files {
+        let target = name.strip_suffix(FILE).unwrap_or_default();
+        let setting = format!("kafka.properties.{}", property(&name));
+        match secret(&setting, Path::new(path.expose_secret())) {
+            _ if direct.contains_key(target) => {
+                let reason = format!("given beside kafka.properties.{target}");
+                problems.push(Problem::new(setting, reason, "give only one of the two"));
             }
-        };
-        config.kafka.properties.0.insert(resolved.0, resolved.1);
+            Ok(read) => drop(direct.insert(target.to_owned(), read)),
+            Err(problem) => problems.push(problem),
+        }
     }
+    *properties = direct;
     problems
+}
+
+/// What the name of a property ends with where its value is a file's path, once underscores are dots.
+const FILE: &str = ".file";
+
+/// The name of a property as it is told to people: with dots, but for `_file` at its end.
+pub(super) fn property(name: &str) -> String {
+    let name = name.replace('_', ".");
+    match name.strip_suffix(FILE) {
+        Some(target) => format!("{target}_file"),
+        None => name,
+    }
 }
 
 fn secret(setting: &str, path: &Path) -> Result<SecretString, Problem> {

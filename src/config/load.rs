@@ -106,7 +106,7 @@ impl Sorted {
         let setting = settings::all().find(|setting| setting.path == path);
         match (&value.kind, setting) {
             (_, Some(setting)) => self.setting(setting, value),
-            (ValueKind::Table(table), None) => {
+            (ValueKind::Table(table), None) if is_section(path) || !table.is_empty() => {
                 let mut entries: Vec<_> = table.iter().collect();
                 entries.sort_by_key(|(name, _)| *name);
                 for (name, value) in entries {
@@ -142,13 +142,18 @@ impl Sorted {
             }
             _ if value.origin() == Some(ENVIRONMENT) => {
                 let variable = path.to_uppercase().replace('.', SEPARATOR);
-                let properties = path.strip_prefix("kafka.properties.").map(|name| name.replace('_', "."));
+                let properties = path.strip_prefix("kafka.properties.").map(check::property);
                 let setting = properties.map_or_else(|| path.to_owned(), |name| format!("kafka.properties.{name}"));
                 self.variables.insert(setting, [PREFIX, SEPARATOR, &variable].concat());
             }
             _ => {}
         }
     }
+}
+
+/// Whether settings stand below this.
+fn is_section(path: &str) -> bool {
+    path.is_empty() || settings::SECTIONS.iter().any(|section| section.name == path)
 }
 
 fn below(path: &str, name: &str) -> String {

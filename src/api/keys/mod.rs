@@ -71,7 +71,7 @@ pub(super) async fn show(
     responses((status = 201, description = "The key, secret included", body = CreatedApiKey,
         headers(("Location" = String, description = "Where the key is from now on")))))]
 pub(super) async fn create(
-    Allowed(who): Allowed,
+    Allowed { who, .. }: Allowed,
     Extract(state): Extract<State>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -89,7 +89,7 @@ pub(super) async fn create(
     responses((status = 201, description = "The successor, secret included", body = CreatedApiKey,
         headers(("Location" = String, description = "Where the successor is from now on")))))]
 pub(super) async fn rotate(
-    Allowed(who): Allowed,
+    Allowed { who, .. }: Allowed,
     Extract(state): Extract<State>,
     Path(key_id): Path<String>,
     request: Request,
@@ -107,7 +107,7 @@ pub(super) async fn rotate(
     request_body(content = Option<KeyRevocation>, content_type = "application/json"),
     responses((status = 200, description = "The key, revoked", body = ApiKey)))]
 pub(super) async fn revoke(
-    Allowed(who): Allowed,
+    Allowed { who, .. }: Allowed,
     Extract(state): Extract<State>,
     Path(key_id): Path<String>,
     request: Request,

@@ -148,7 +148,7 @@ mod tests {
         for _ in 0..2 {
             bucket.take().unwrap();
         }
-        let wider = bucket.at(Rate::per_minute(400));
+        let wider = bucket.at(Rate::per_second(1, 400));
         assert_eq!(wider.take().unwrap().remaining, 299);
         let spent = Bucket::new(Rate::per_minute(1));
         spent.take().unwrap();

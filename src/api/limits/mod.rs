@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn throttle() -> Throttle {
-        let (all, key) = (Rate::per_second(100, 5), Rate::per_second(1, 2));
+        let (all, key) = (Rate::per_second(1, 5), Rate::per_second(1, 2));
         let strangers = Rate::per_second(1, 2_000_000);
         Throttle::new(Rates { all, key, bad_keys: Rate::per_minute(3), strangers })
     }

@@ -185,12 +185,15 @@ impl Member {
     /// Whether "fenced", which is said to a member whose name another process has taken, may mean that the group has forgotten
     /// this member. librdkafka forgets its member id when the session ends unheard, and beats its heart without one. And a
     /// broker that is stopped while the group rebalances has not written down whom it let in: once back it knows the name under
-    /// an earlier id. It is forgiven once after connections have failed: where another process does run under this name, one
-    /// of the two is fenced again, and ends.
+    /// an earlier id. The same a broker that was silent for a session: it hears a member ask twice to be let in again, and the
+    /// second time puts out the first. It is forgiven once after connections have failed or the group was not heard: where
+    /// another process does run under this name, one of the two is fenced again, and ends.
     fn forgotten(&self) -> bool {
         const SHAKEN: Duration = Duration::from_secs(30);
         let forgiven = self.forgiven.is_some_and(|at| at.elapsed() < 2 * SHAKEN);
-        queues::generation(&self.consumer).is_none() || (!forgiven && self.context().reach.shaken(SHAKEN))
+        let context = self.context();
+        let shaken = context.share().unheard || context.reach.shaken(SHAKEN);
+        queues::generation(&self.consumer).is_none() || (!forgiven && shaken)
     }
 
     fn changes(&mut self) -> Result<Vec<Assignment>, Error> {

@@ -28,6 +28,8 @@ pub(super) struct Share {
     /// The group has told this member its share, be it empty; undone when the session is lost.
     pub(super) told: bool,
     pub(super) fatal: Option<String>,
+    /// Whether it gave up its share because the group was not heard for a session, and has been given none since.
+    pub(super) unheard: bool,
 }
 
 /// librdkafka's callbacks into a member.
@@ -61,11 +63,15 @@ impl Context {
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[u32]) {
         let mut share = self.share();
+        let lost = consumer.assignment_lost(); // not known any more once it is given back
         let started: Vec<u32> = partitions.iter().copied().filter(|p| share.started.remove(p)).collect();
         if let Err(error) = consumer.incremental_unassign(&self.list(started)) {
             share.fatal.get_or_insert(format!("could not give partitions back to the group: {error}"));
         }
-        share.told &= !consumer.assignment_lost();
+        if lost {
+            share.told = false;
+            share.unheard = consumer.client().fatal_error().is_none();
+        }
         for partition in partitions {
             if share.owned.remove(partition) {
                 share.changes.push(Assignment::Lost(*partition));
@@ -79,7 +85,7 @@ impl Context {
         if let Err(error) = consumer.incremental_assign(&TopicPartitionList::new()) {
             share.fatal.get_or_insert(format!("could not take partitions from the group: {error}"));
         }
-        share.told = true;
+        (share.told, share.unheard) = (true, false);
         for partition in partitions {
             if share.owned.insert(*partition) {
                 share.changes.push(Assignment::Gained(*partition));

@@ -50,9 +50,11 @@ impl Reach {
         self.state().shaken = Some(Instant::now());
     }
 
-    /// Whether a connection failed within this time, or brokers that had been away came back.
+    /// Whether a connection failed within this time, or brokers that had been away came back; or are away, for all that is
+    /// known: who is fenced by the first answer after a silence hears of both at once.
     pub(super) fn shaken(&self, within: Duration) -> bool {
-        self.state().shaken.is_some_and(|at| at.elapsed() < within)
+        let state = self.state();
+        state.trouble.is_some() || state.shaken.is_some_and(|at| at.elapsed() < within)
     }
 
     /// How long ago a broker last answered a question of ours.
@@ -75,5 +77,22 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
         RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
         RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_shaken_while_brokers_are_away_and_for_a_time_after() {
+        const FAR: Duration = Duration::from_secs(600);
+        let reach = Reach::new();
+        reach.answered();
+        assert!(!reach.shaken(FAR), "nothing was ever wrong");
+        reach.failed("no answer");
+        assert!(reach.shaken(Duration::ZERO), "away now, whenever that began");
+        reach.answered();
+        assert!(reach.shaken(FAR) && !reach.shaken(Duration::ZERO), "back");
     }
 }
