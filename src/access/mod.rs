@@ -72,7 +72,7 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     /// Nobody answers on the socket of the data folder.
-    #[error("no running instance answers at {path}: {source}; start one with `tributary run` or `tributary demo`")]
+    #[error("no running instance answers at {path}: {source}; {}", who_to_ask(.source))]
     NotRunning {
         /// The socket.
         path: String,
@@ -93,5 +93,12 @@ pub enum Error {
 impl Error {
     fn file(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::File { path: path.display().to_string(), source }
+    }
+}
+
+fn who_to_ask(why: &std::io::Error) -> &'static str {
+    match why.kind() {
+        std::io::ErrorKind::PermissionDenied => "one may well run: ask as the owner of that folder",
+        _ => "start one with `tributary run` or `tributary demo`, or name the configuration of one with --config",
     }
 }

@@ -65,7 +65,9 @@ impl Merged {
         let merged = builder.add_source(environment).build().map_err(unmerged)?;
         let mut sorted = Sorted::default();
         sorted.visit("", &merged.cache);
-        let Sorted { good, problems, faulty, variables } = sorted;
+        let Sorted { good, problems, mut faulty, meant, variables } = sorted;
+        // What is given by its right name as well is held against the rules all the same.
+        faulty.extend(meant.into_iter().filter(|setting| !is_given(&good, setting)).map(str::to_owned));
         // Each of its values has been read alone already.
         let config = Config::deserialize(Value::new(None, good)).map_err(|error| Error::Value(error.to_string()))?;
         Ok(Self { config, problems, faulty, variables })
@@ -98,6 +100,8 @@ struct Sorted {
     good: Map<String, Value>,
     problems: Vec<Problem>,
     faulty: Vec<String>,
+    /// What was meant by names that are no setting's.
+    meant: Vec<&'static str>,
     variables: BTreeMap<String, String>,
 }
 
@@ -116,7 +120,7 @@ impl Sorted {
             (_, None) => {
                 let near = near(path);
                 self.problems.push(unknown_key(path, value, near));
-                self.faulty.extend(near.map(str::to_owned));
+                self.meant.extend(near);
             }
         }
     }
@@ -149,6 +153,14 @@ impl Sorted {
             _ => {}
         }
     }
+}
+
+/// Whether a setting, `section.name`, stands in the tree.
+fn is_given(tree: &Map<String, Value>, setting: &str) -> bool {
+    setting.split_once('.').is_some_and(|(section, name)| match tree.get(section).map(|section| &section.kind) {
+        Some(ValueKind::Table(settings)) => settings.contains_key(name),
+        _ => false,
+    })
 }
 
 /// Whether settings stand below this.

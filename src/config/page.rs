@@ -24,7 +24,7 @@ const INTRODUCTION: &str =
 
 `tributary run --config tributary.toml`: one TOML file, then the environment over it. Every setting has a variable:
 `TRIBUTARY`, the section and the setting, joined by two underscores, as in `TRIBUTARY__KAFKA__BROKERS`. A key that is
-no setting is refused, with its path. All problems are shown at once, by the names of what was set, variables too, and the
+no setting is refused, with its path. Paths that are not absolute begin where the command is called. All problems are shown at once, by the names of what was set, variables too, and the
 exit code is 3.
 
 Durations are a whole number and `ms`, `s`, `m`, `h` or `d`; sizes a whole number and `B`, `KiB`, `MiB` or `GiB`.

@@ -123,6 +123,22 @@ fn mistakes_of_every_kind_are_told_in_one_answer() {
     assert_eq!(message.lines().count(), 17, "{message}");
 }
 
+/// A mistyped name stands for the setting that was meant, unless that is given as well.
+#[test]
+fn a_typo_hides_no_other_mistake() {
+    let message = refused(&format!("{EMBEDDED}[limits]\nrat = 3\nrate = 0\n[limts]\n[limits.more]\n"), &[]);
+    let beginnings =
+        ["limits.more: no such", "limits.rat: no such", "limts: no such", "limits.rate: 0 is out of range"];
+    assert_eq!(message.lines().count(), beginnings.len(), "{message}");
+    assert!(beginnings.iter().all(|b| message.lines().any(|line| line.starts_with(b))), "{message}");
+    let both = "[kafka.properties]\n\"sasl.password\" = \"a\"\n\"sasl.password_file\" = \"/nowhere\"\n";
+    let message = refused(&format!("{EMBEDDED}{both}"), &[]);
+    assert!(message.starts_with("kafka.properties.sasl.password_file: given beside kafka.properties.sasl.password;"));
+    let variable = ("TRIBUTARY__KAFKA__PROPERTIES__SASL_PASSWORD_FILE", "/nowhere");
+    let message = refused(EMBEDDED, &[variable]);
+    assert!(message.contains(variable.0), "{message}");
+}
+
 /// A secret's own setting is named, be it the file that holds it or the variable.
 #[test]
 fn what_is_named_is_what_was_set() {

@@ -1,14 +1,14 @@
 //! The control and audit topics: what instances share, read whole and then followed, and appended to outside transactions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 use super::super::{Error, Offset};
@@ -122,7 +122,8 @@ impl ProducerContext for Context {
 /// Appends records outside transactions, each acknowledged by all replicas in sync before the call returns. May be shared by
 /// threads.
 pub struct Appender {
-    client: ThreadedProducer<Context>,
+    config: ClientConfig,
+    client: Mutex<Arc<ThreadedProducer<Context>>>,
     wait: Duration,
 }
 
@@ -130,12 +131,21 @@ impl Appender {
     /// A producer for the control and audit topics.
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         settings.validate()?;
-        let context = Context(Arc::new(Reach::new()));
-        let client = settings
-            .appender("control")
-            .create_with_context(context)
-            .map_err(|error| errors::unmade("producer", &error))?;
-        Ok(Self { client, wait: settings.timeouts.request + Duration::from_secs(1) })
+        let config = settings.appender("control");
+        let client = Mutex::new(client(&config)?);
+        Ok(Self { config, client, wait: settings.timeouts.request + Duration::from_secs(1) })
+    }
+
+    fn client(&self) -> Arc<ThreadedProducer<Context>> {
+        Arc::clone(&self.client.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What comes next goes through a new client: the last one may have lost sight of the brokers, see [`reach::LOST`].
+    fn renew(&self) {
+        match client(&self.config) {
+            Ok(fresh) => *self.client.lock().unwrap_or_else(PoisonError::into_inner) = fresh,
+            Err(error) => tracing::warn!(%error, "no new producer"),
+        }
     }
 
     /// Appends one record, to the partition its key hashes to by murmur2, and returns where it stands.
@@ -181,6 +191,7 @@ impl Appender {
         (key, value): (&[u8], Option<&[u8]>),
         logged_at: Option<i64>,
     ) -> Result<Receiver<Answer>, Error> {
+        let client = self.client();
         let (asked, waited) = sync_channel(1);
         let mut record: BaseRecord<'_, [u8], [u8], Box<SyncSender<Answer>>> =
             BaseRecord::with_opaque_to(topic, Box::new(asked));
@@ -189,10 +200,10 @@ impl Appender {
         record.partition = partition.map(number);
         record.timestamp = logged_at;
         loop {
-            match self.client.send(record) {
+            match client.send(record) {
                 Ok(()) => return Ok(waited),
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    super::queues::flushed(self.client.client(), Duration::from_millis(5));
+                    super::queues::flushed(client.client(), Duration::from_millis(5));
                     record = back;
                 }
                 Err((error, _)) => return Err(refused(topic, errors::code(&error))),
@@ -203,12 +214,22 @@ impl Appender {
     fn answer(&self, topic: &str, waited: &Receiver<Answer>) -> Result<(u32, Offset), Error> {
         match waited.recv_timeout(self.wait) {
             Ok(Ok(at)) => Ok(at),
-            Ok(Err(code)) => Err(refused(topic, code)),
+            Ok(Err(code)) => {
+                if code == Code::MessageTimedOut {
+                    self.renew();
+                }
+                Err(refused(topic, code))
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 Err(Error::Unreachable(format!("{topic}: not acknowledged in time")))
             }
         }
     }
+}
+
+fn client(config: &ClientConfig) -> Result<Arc<ThreadedProducer<Context>>, Error> {
+    let made = config.create_with_context(Context(Arc::new(Reach::new())));
+    made.map(Arc::new).map_err(|error| errors::unmade("producer", &error))
 }
 
 fn refused(topic: &str, code: Code) -> Error {

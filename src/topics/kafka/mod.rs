@@ -121,7 +121,12 @@ impl KafkaLog {
 
 impl TopicLog for KafkaLog {
     fn poll(&mut self, wait: Duration) -> Result<Vec<Assignment>, Error> {
-        self.member.poll(wait)
+        let polled = self.member.poll(wait);
+        if self.member.has_looked_anew() {
+            self.producers.renew(); // what one client has lost sight of, the others have as well
+            self.dead_letters = None;
+        }
+        polled
     }
 
     fn is_member(&self) -> bool {

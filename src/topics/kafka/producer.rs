@@ -73,6 +73,11 @@ impl Producers {
         self.second.start(&self.settings, &self.reach)
     }
 
+    /// Both are replaced before their next transaction.
+    pub(super) fn renew(&mut self) {
+        (self.first.renew, self.second.renew) = (true, true);
+    }
+
     /// How often a producer was replaced because its last transaction was slow or failed.
     pub(super) fn renewals(&self) -> u64 {
         self.renewals

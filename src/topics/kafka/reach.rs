@@ -5,6 +5,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 
+/// For how long nobody has to answer until a client is taken to have lost sight of the brokers. librdkafka forgets those that
+/// metadata does not name, and while a lone broker that was silent is not let in again by its controller it names none: then the
+/// client has nobody left to ask, and never begins anew by itself (2.12). So there is a new one.
+pub(super) const LOST: Duration = Duration::from_secs(20);
+
 /// Whether the brokers answer. Shared by a worker's clients and whoever asks how it is.
 #[derive(Debug)]
 pub struct Reach(Mutex<State>);

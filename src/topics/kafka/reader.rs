@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::{ClientContext, Offset as Position, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Offset as Position, TopicPartitionList};
 
 use super::super::{Error, Offset};
 use super::errors::{self, number};
@@ -42,17 +42,17 @@ pub(super) struct Reader {
     wake: Arc<Wake>,
     request: Duration,
     reach: Arc<Reach>,
+    /// When something last came, or a broker was last asked for a sign of life.
+    heard: Instant,
+    config: ClientConfig,
     consumer: Arc<BaseConsumer<Context>>,
 }
 
 impl Reader {
     /// A reader of this topic that reads nothing yet.
     pub(super) fn open(settings: &Settings, role: &str, topic: &str, reach: &Arc<Reach>) -> Result<Self, Error> {
-        let unmade = |error: KafkaError| errors::unmade("consumer", &error);
-        let context = Context(Arc::clone(reach));
-        let consumer: BaseConsumer<Context> = settings.reader(role).create_with_context(context).map_err(unmade)?;
-        let consumer = Arc::new(consumer);
-        let own = Queue::of_consumer(&consumer).ok_or_else(|| Error::Fatal("kafka consumer without a queue".into()))?;
+        let config = settings.reader(role);
+        let (consumer, own) = client(&config, reach)?;
         Ok(Self {
             topic: topic.into(),
             queues: BTreeMap::new(),
@@ -61,8 +61,26 @@ impl Reader {
             wake: Arc::default(),
             request: settings.timeouts.request,
             reach: Arc::clone(reach),
+            heard: Instant::now(),
+            config,
             consumer,
         })
+    }
+
+    /// Goes on as a new client, where it was, if nothing has come for long and nobody answers: see [`reach::LOST`].
+    fn look_for_brokers(&mut self) -> Result<(), Error> {
+        if self.heard.elapsed() < reach::LOST {
+            return Ok(());
+        }
+        self.heard = Instant::now();
+        if self.consumer.fetch_metadata(Some(&self.topic), Duration::from_millis(500)).is_ok() {
+            return Ok(());
+        }
+        tracing::warn!(topic = self.topic, "no broker has answered for long: looking for them anew");
+        let from: Vec<_> = self.next.iter().map(|(partition, next)| (*partition, *next)).collect();
+        self.queues.clear();
+        (self.consumer, self.own) = client(&self.config, &self.reach)?;
+        self.assign(&from)
     }
 
     /// How many partitions the topic has.
@@ -127,6 +145,7 @@ impl Reader {
                 }
             }
             if any {
+                self.heard = Instant::now();
                 self.reach.answered();
                 return Ok(true);
             }
@@ -147,6 +166,9 @@ impl Reader {
                 each(partition, message);
             }
         })?;
+        if !any {
+            self.look_for_brokers()?;
+        }
         match self.reach.trouble() {
             Some(trouble) if !any => Err(Error::Unreachable(trouble)),
             _ => Ok(any),
@@ -206,6 +228,16 @@ impl Reader {
             }
         }
     }
+}
+
+type Client = (Arc<BaseConsumer<Context>>, Queue<Context>);
+
+fn client(config: &ClientConfig, reach: &Arc<Reach>) -> Result<Client, Error> {
+    let consumer: BaseConsumer<Context> =
+        config.create_with_context(Context(Arc::clone(reach))).map_err(|error| errors::unmade("consumer", &error))?;
+    let consumer = Arc::new(consumer);
+    let own = Queue::of_consumer(&consumer).ok_or_else(|| Error::Fatal("kafka consumer without a queue".into()))?;
+    Ok((consumer, own))
 }
 
 /// What a reader comes upon.
