@@ -99,6 +99,15 @@ impl Common<'_> {
         Ok(writing)
     }
 
+    /// The start failed after the audit log was told of it, which is told of the failure too.
+    pub fn give_up(&self, writing: Writing, error: Error) -> Error {
+        self.stop_sidecar.cancel(); // the socket may have begun to answer
+        self.audit.close(self.config.sidecar.drain.duration());
+        self.audit.stop(settings::stopped(Some(&error)));
+        writing.join();
+        error
+    }
+
     /// Loads the keys, follows the control topic, and answers on the data folder's socket; the task that does so ends when
     /// all that was asked there is answered.
     pub fn load_keys(&self, log: &Log) -> Result<(Admin, tokio::task::JoinHandle<()>), Error> {
