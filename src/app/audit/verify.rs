@@ -39,13 +39,12 @@ fn kafka(config: &Config, remembered: Option<End>, found: &mut dyn FnMut(&Findin
 /// Of a running instance through its socket; of one that is stopped, from its folder.
 fn embedded(config: &Config, remembered: Option<End>, found: &mut dyn FnMut(&Finding)) -> Result<Summary, Error> {
     let mut entries = Entries::open(config, false)?;
-    let mut page = entries.page()?;
-    // The newest entry is never taken away by age, so a log without any has lost none.
-    let begin = page.first().map_or(0, |entry| entry.offset);
-    let mut auditor = Auditor::new(begin, remembered, found);
-    while !page.is_empty() {
+    let mut auditor = Auditor::new(entries.begin, remembered, found);
+    loop {
+        let page = entries.page()?;
+        if page.is_empty() {
+            return Ok(auditor.finish());
+        }
         page.iter().for_each(|entry| auditor.read(entry.offset, &entry.key, &entry.value));
-        page = entries.page()?;
     }
-    Ok(auditor.finish())
 }
