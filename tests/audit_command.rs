@@ -115,29 +115,41 @@ fn meddle(data: &Path, config: &Path) {
     assert!(code == 4 && found.contains(&format!("offset {offset}: foreign")), "{code}: {found}");
 }
 
-#[test]
-fn entries_deleted_at_the_beginning_are_not_taken_for_those_that_were_too_old() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = config(folder.path());
-    Running::start(&config).stop();
-    Running::start(&config).stop();
-    assert_eq!(entries(folder.path()).len(), 4);
+/// Deletes these entries as somebody does who has the folder of an instance that is stopped.
+fn delete(folder: &Path, offsets: std::ops::Range<u8>) {
     let mut options = rocksdb::Options::default();
     options.set_track_and_verify_wals_in_manifest(true);
-    let rows = rocksdb::DB::open(&options, folder.path().join("log")).unwrap();
-    for offset in 0..3_u8 {
+    let rows = rocksdb::DB::open(&options, folder.join("log")).unwrap();
+    for offset in offsets {
         let row = [6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, offset]; // audit, partition 0
         assert!(rows.get(row).unwrap().is_some());
         rows.delete(row).unwrap();
     }
-    drop(rows);
-    let missing = |found: &str| found.contains(": missing\n") && !found.contains("older than");
-    let (code, found, _) = verify(&config);
-    assert!(code == 4 && missing(&found), "of the folder: {code}: {found}");
-    let life = Running::start(&config);
-    let (code, found, _) = verify(&config);
-    assert!(code == 4 && missing(&found), "of the running instance: {code}: {found}");
-    life.stop();
+}
+
+#[test]
+fn entries_deleted_at_the_beginning_are_not_taken_for_those_that_were_too_old() {
+    for too_old in 0..2_u8 {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        Running::start(&config).stop();
+        Running::start(&config).stop();
+        assert_eq!(entries(folder.path()).len(), 4);
+        broker(folder.path()).trim(Topic::Audit, 0, too_old.into()).unwrap();
+        assert_eq!(well(&config).matches("older than").count(), too_old.into());
+        delete(folder.path(), too_old..3);
+        let found_out = || {
+            let (code, found, _) = verify(&config);
+            assert!(code == 4 && found.contains(": missing\n") && !found.contains("older than"), "{code}: {found}");
+        };
+        found_out(); // in the folder
+        let life = Running::start(&config);
+        found_out(); // by the running instance
+        life.stop();
+        let left = entries(folder.path()).len();
+        delete(folder.path(), 3..u8::try_from(left + 3).unwrap());
+        assert_eq!(verify(&config).0, 4, "retention leaves the newest entry");
+    }
 }
 
 #[test]

@@ -39,12 +39,14 @@ fn kafka(config: &Config, remembered: Option<End>, found: &mut dyn FnMut(&Findin
 /// Of a running instance through its socket; of one that is stopped, from its folder.
 fn embedded(config: &Config, remembered: Option<End>, found: &mut dyn FnMut(&Finding)) -> Result<Summary, Error> {
     let mut entries = Entries::open(config, false)?;
-    let mut auditor = Auditor::new(entries.begin, remembered, found);
-    loop {
-        let page = entries.page()?;
-        if page.is_empty() {
-            return Ok(auditor.finish());
-        }
+    let mut page = entries.page()?;
+    // Retention leaves the newest entry, and the log begins with the oldest that it left. Where that is not there, it was
+    // not retention that took it.
+    let begin = page.first().filter(|first| first.offset <= entries.begin).map_or(0, |_| entries.begin);
+    let mut auditor = Auditor::new(begin, remembered, found);
+    while !page.is_empty() {
         page.iter().for_each(|entry| auditor.read(entry.offset, &entry.key, &entry.value));
+        page = entries.page()?;
     }
+    Ok(auditor.finish())
 }
