@@ -136,7 +136,7 @@ fn entries_deleted_at_the_beginning_are_not_taken_for_those_that_were_too_old() 
         Running::start(&config).stop();
         assert_eq!(entries(folder.path()).len(), 4);
         broker(folder.path()).trim(Topic::Audit, 0, too_old.into()).unwrap();
-        assert_eq!(well(&config).matches("older than").count(), too_old.into());
+        assert_eq!(well(&config).matches("older than").count(), usize::from(too_old));
         delete(folder.path(), too_old..3);
         let found_out = || {
             let (code, found, _) = verify(&config);

@@ -63,7 +63,7 @@ use crate::config::{self, Config};
 use crate::store::Partitions;
 use crate::telemetry::{self, Health, Metrics, events};
 use crate::topics::embedded::Broker;
-use parts::Common;
+use parts::{Common, Whole};
 use reload::Renewable;
 
 /// The most that one Avro value may claim to hold, in bytes: more than a record can be.
@@ -183,15 +183,7 @@ impl App {
         tracing::info!(address = %sidecar.address(), "probes answer");
         let ground = common.ground()?;
         let writing = common.audit(&ground.log)?;
-        let whole = || {
-            let (admin, socket) = common.load_keys(&ground.log)?;
-            let mut threads = common.workers(&ground)?;
-            let state = common.state(Some(&ground.log), Some(&admin))?;
-            sidecar.open(&state);
-            threads.push(common.housekeeping(&ground)?);
-            Ok((admin, socket, threads, state))
-        };
-        let (admin, socket, threads, state) = match whole() {
+        let Whole { admin, socket, state, threads } = match common.whole(&ground, &sidecar) {
             Ok(whole) => whole,
             Err(error) => return Err(common.give_up(writing, error)),
         };

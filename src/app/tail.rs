@@ -100,7 +100,7 @@ impl Outage {
         match polled {
             Err(topics::Error::Unreachable(why)) => {
                 if !std::mem::replace(&mut self.0, true) {
-                    eprintln!("tributary: {why}; waiting for it");
+                    eprintln!("tributary: {why}; waiting for one to answer");
                 }
                 Ok(false)
             }

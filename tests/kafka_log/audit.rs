@@ -1,6 +1,8 @@
 //! The audit log on a real broker: written by two lives, one of which finds the broker away; read back whole.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tributary::config::Config;
 use tributary::topics::kafka;
 use tributary::topics::kafka::control::Appender;
 
+use crate::binary::tributary;
 use crate::broker::Broker;
 use crate::worker::{eventually, settings};
 
@@ -35,12 +38,15 @@ fn change(audit: &Audit, action: Action) -> Result<(), String> {
     audit.change(draft(action, Outcome::Done), |error| error.to_string(), || Ok(()))
 }
 
-fn config(settings: &kafka::Settings, folder: &Path) -> Config {
-    let file = format!(
+fn file(settings: &kafka::Settings, folder: &Path) -> String {
+    format!(
         "[kafka]\nbrokers = {:?}\n[topics]\naudit = {:?}\n[engine]\ndata_dir = {folder:?}\n",
         settings.brokers, settings.topics.audit
-    );
-    Config::parse(Some(&file), Some(&[])).unwrap()
+    )
+}
+
+fn config(settings: &kafka::Settings, folder: &Path) -> Config {
+    Config::parse(Some(&file(settings, folder)), Some(&[])).unwrap()
 }
 
 fn read(settings: &kafka::Settings, folder: &Path) -> (Summary, Vec<Finding>) {
@@ -123,6 +129,28 @@ fn entries_are_printed_to_the_end_of_the_log_or_as_they_come() {
     assert!(pauses.join().unwrap() >= 2_003);
     audit.stop(draft(Action::Stop, Outcome::Done));
     writing.join();
+    an_outage_is_told_once(&broker, &settings, folder.path());
+}
+
+fn an_outage_is_told_once(broker: &Broker, settings: &kafka::Settings, folder: &Path) {
+    let path = folder.join("tributary.toml");
+    std::fs::write(&path, file(settings, folder)).unwrap();
+    let options = ["audit", "tail", "--follow", "--who", "system", "--config", path.to_str().unwrap()];
+    let mut follows = tributary(&options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follows.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut told = BufReader::new(follows.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains("start") && lines.next().unwrap().contains("stop"));
+    broker.act("kill9");
+    let outage = told.next().unwrap();
+    assert!(outage.contains("waiting for one to answer"), "{outage}");
+    broker.start_again();
+    let (audit, writing) = live(settings, folder);
+    assert!(lines.next().unwrap().contains("start"), "it goes on");
+    audit.stop(draft(Action::Stop, Outcome::Done));
+    writing.join();
+    follows.kill().unwrap();
+    follows.wait().unwrap();
+    assert_eq!(told.next(), None, "once");
 }
 
 #[test]
