@@ -115,6 +115,59 @@ fn meddle(data: &Path, config: &Path) {
     assert!(code == 4 && found.contains(&format!("offset {offset}: foreign")), "{code}: {found}");
 }
 
+/// Deletes these entries as somebody does who has the folder of an instance that is stopped.
+fn delete(folder: &Path, offsets: std::ops::Range<u8>) {
+    let mut options = rocksdb::Options::default();
+    options.set_track_and_verify_wals_in_manifest(true);
+    let rows = rocksdb::DB::open(&options, folder.join("log")).unwrap();
+    for offset in offsets {
+        let row = [6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, offset]; // audit, partition 0
+        assert!(rows.get(row).unwrap().is_some());
+        rows.delete(row).unwrap();
+    }
+}
+
+#[test]
+fn entries_deleted_at_the_beginning_are_not_taken_for_those_that_were_too_old() {
+    for too_old in 0..2_u8 {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        Running::start(&config).stop();
+        Running::start(&config).stop();
+        assert_eq!(entries(folder.path()).len(), 4);
+        broker(folder.path()).trim(Topic::Audit, 0, too_old.into()).unwrap();
+        assert_eq!(well(&config).matches("older than").count(), usize::from(too_old));
+        delete(folder.path(), too_old..3);
+        let found_out = || {
+            let (code, found, _) = verify(&config);
+            assert!(code == 4 && found.contains(": missing\n") && !found.contains("older than"), "{code}: {found}");
+        };
+        found_out(); // in the folder
+        let life = Running::start(&config);
+        found_out(); // by the running instance
+        life.stop();
+        let left = entries(folder.path()).len();
+        delete(folder.path(), 3..u8::try_from(left + 3).unwrap());
+        assert_eq!(verify(&config).0, 4, "retention leaves the newest entry");
+    }
+}
+
+#[test]
+fn a_start_that_fails_is_told_as_a_life_that_ended_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let in_the_way = folder.path().join("tributary.sock");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let (code, _, message) = run(&["run", "--config", config.to_str().unwrap()]);
+    assert!(code != 0 && message.contains("tributary.sock"), "{code}: {message}");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let stop = entries(folder.path()).pop().unwrap();
+    assert_eq!([&stop["action"], &stop["outcome"]], ["stop", "failed"]);
+    assert!(stop["reason"].as_str().unwrap().contains("tributary.sock"), "{stop}");
+    Running::start(&config).stop();
+    assert_eq!(well(&config), "", "and no life was cut short");
+}
+
 /// As an operator asks who was told by a client that its request was refused.
 #[test]
 fn a_refused_request_is_found_by_its_id_and_those_to_come_follow() {
@@ -154,13 +207,18 @@ fn a_refused_request_is_found_by_its_id_and_those_to_come_follow() {
     }
 
     let options = ["audit", "tail", "--follow", "--outcome", "denied", "--config", config.to_str().unwrap()];
-    let mut follows = tributary(&options).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follows = tributary(&options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follows.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.next().unwrap().contains(&other) && lines.next().unwrap().contains(&request));
     let (_, next) = refused("nonsense");
     assert!(lines.next().unwrap().contains(&next), "it follows");
     life.stop();
-    assert_eq!((lines.next(), follows.wait().unwrap().code()), (None, Some(0)), "until the instance stops");
+    assert_eq!(lines.next(), None);
+    let ended = follows.wait_with_output().unwrap();
+    let message = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.code() == Some(5) && message.contains("the instance stopped"), "{message}");
+    let (code, printed, message) = run(&options);
+    assert!((code, printed.as_str()) == (5, "") && message.contains("leave --follow out"), "{code}: {message}");
 
     // Of the folder; and what somebody put there who is no friend of terminals.
     assert_eq!(tail(&config, &["--request", &request]), line);

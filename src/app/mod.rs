@@ -63,7 +63,7 @@ use crate::config::{self, Config};
 use crate::store::Partitions;
 use crate::telemetry::{self, Health, Metrics, events};
 use crate::topics::embedded::Broker;
-use parts::Common;
+use parts::{Common, Whole};
 use reload::Renewable;
 
 /// The most that one Avro value may claim to hold, in bytes: more than a record can be.
@@ -183,11 +183,10 @@ impl App {
         tracing::info!(address = %sidecar.address(), "probes answer");
         let ground = common.ground()?;
         let writing = common.audit(&ground.log)?;
-        let (admin, socket) = common.load_keys(&ground.log)?;
-        let mut threads = common.workers(&ground)?;
-        let state = common.state(Some(&ground.log), Some(&admin))?;
-        sidecar.open(&state);
-        threads.push(common.housekeeping(&ground)?);
+        let Whole { admin, socket, state, threads } = match common.whole(&ground, &sidecar) {
+            Ok(whole) => whole,
+            Err(error) => return Err(common.give_up(writing, error)),
+        };
         common.health.running();
         let Common { tls, metrics, health, partitions, audit, stop, stop_sidecar, stop_last, runtime, .. } = common;
         Ok(Self {
@@ -279,7 +278,7 @@ impl App {
             tracing::warn!(changes, "cut short: the audit log has that they were allowed, not how they ended");
         }
         self.stop_last.cancel();
-        self.audit.stop(settings::stopped(&outcome));
+        self.audit.stop(settings::stopped(outcome.as_ref().err()));
         self.writing.join();
         let outcome = outcome.and_then(|()| late_error(&self.events));
         self.runtime.shutdown_timeout(Duration::from_secs(2));

@@ -63,6 +63,16 @@ pub struct Ground {
     pub rows: Rows,
 }
 
+/// What is started once the audit log was told of the start.
+pub struct Whole {
+    pub admin: Admin,
+    /// The task that answers on the data folder's socket; it ends when all that was asked there is answered.
+    pub socket: tokio::task::JoinHandle<()>,
+    pub state: api::State,
+    /// Workers and housekeeping.
+    pub threads: Vec<JoinHandle<()>>,
+}
+
 impl Common<'_> {
     /// Asks until there is an answer or the process is told to stop; meanwhile `/startupz` says what is waited for.
     fn patiently<T>(&self, ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
@@ -99,9 +109,28 @@ impl Common<'_> {
         Ok(writing)
     }
 
+    /// Everything that the audit log tells of: keys, the socket, workers, the whole sidecar; and housekeeping.
+    pub fn whole(&self, ground: &Ground, sidecar: &Serving) -> Result<Whole, Error> {
+        let (admin, socket) = self.load_keys(&ground.log)?;
+        let mut threads = self.workers(ground)?;
+        let state = self.state(Some(&ground.log), Some(&admin))?;
+        sidecar.open(&state);
+        threads.push(self.housekeeping(ground)?);
+        Ok(Whole { admin, socket, state, threads })
+    }
+
+    /// The start failed after the audit log was told of it, which is told of the failure too.
+    pub fn give_up(&self, writing: Writing, error: Error) -> Error {
+        self.stop_sidecar.cancel(); // the socket may have begun to answer
+        self.audit.close(self.config.sidecar.drain.duration());
+        self.audit.stop(settings::stopped(Some(&error)));
+        writing.join();
+        error
+    }
+
     /// Loads the keys, follows the control topic, and answers on the data folder's socket; the task that does so ends when
     /// all that was asked there is answered.
-    pub fn load_keys(&self, log: &Log) -> Result<(Admin, tokio::task::JoinHandle<()>), Error> {
+    fn load_keys(&self, log: &Log) -> Result<(Admin, tokio::task::JoinHandle<()>), Error> {
         let _context = self.runtime.enter();
         let server = socket::Server::bind(&self.config.engine.data_dir).map_err(|e| Error::State(e.to_string()))?;
         let control = log.control()?;
@@ -141,7 +170,7 @@ impl Common<'_> {
     }
 
     /// Starts the worker threads.
-    pub fn workers(&self, ground: &Ground) -> Result<Vec<JoinHandle<()>>, Error> {
+    fn workers(&self, ground: &Ground) -> Result<Vec<JoinHandle<()>>, Error> {
         match &ground.log {
             Log::Embedded(broker) => {
                 let names = (0..self.config.engine.workers).map(worker_name);
@@ -231,7 +260,7 @@ impl Common<'_> {
     }
 
     /// Starts housekeeping.
-    pub fn housekeeping(&self, ground: &Ground) -> Result<JoinHandle<()>, Error> {
+    fn housekeeping(&self, ground: &Ground) -> Result<JoinHandle<()>, Error> {
         let millis = |span: Span| i64::try_from(span.millis()).unwrap_or(i64::MAX);
         let housekeeping = Housekeeping {
             metrics: Arc::clone(&self.metrics),

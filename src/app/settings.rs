@@ -200,11 +200,12 @@ pub fn digest(config: &Config) -> String {
     audit::entry::hex(&Sha256::digest(serde_json::to_vec(config).unwrap_or_default()))
 }
 
-/// How the process tells of its stop.
-pub fn stopped(outcome: &Result<(), Error>) -> Draft {
-    let ended = if outcome.is_ok() { Outcome::Done } else { Outcome::Failed };
+/// How the process tells of its stop: what it failed of, unless it was told to.
+pub fn stopped(error: Option<&Error>) -> Draft {
+    let error = error.filter(|error| !matches!(error, Error::Stopped));
+    let ended = if error.is_none() { Outcome::Done } else { Outcome::Failed };
     let draft = Draft::new(Caller::system(), Action::Stop, "process", ended);
-    draft.because(outcome.as_ref().err().map(ToString::to_string).unwrap_or_default())
+    draft.because(error.map(ToString::to_string).unwrap_or_default())
 }
 
 /// What callers may ask of the sidecar.

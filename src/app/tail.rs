@@ -90,20 +90,40 @@ fn is_gone(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset)
 }
 
+/// Whether the broker of a log that is followed is away just now.
+#[derive(Default)]
+pub(super) struct Outage(bool);
+
+impl Outage {
+    /// What a poll gave: nothing while the broker is away, which whoever looks is told once.
+    pub(super) fn outlast(&mut self, polled: Result<bool, topics::Error>) -> Result<bool, Error> {
+        match polled {
+            Err(topics::Error::Unreachable(why)) => {
+                if !std::mem::replace(&mut self.0, true) {
+                    eprintln!("tributary: {why}; waiting for one to answer");
+                }
+                Ok(false)
+            }
+            other => {
+                self.0 = false;
+                Ok(other?)
+            }
+        }
+    }
+}
+
 /// Of every partition, committed rows only.
 fn kafka(config: &Config, beginning: bool, out: &mut impl Write) -> Result<(), Error> {
     let settings = settings::kafka(config);
     connect(&settings)?;
     let from = if beginning { From::Beginning } else { From::End };
     let mut tail = Tail::open(&settings, &settings.topics.attributions, from)?;
+    let mut outage = Outage::default();
     loop {
         let mut lines = Vec::new();
         let polled =
             tail.poll(Duration::from_millis(200), &mut |entry| line::write(Some(entry.key), entry.value, &mut lines));
-        match polled {
-            Err(topics::Error::Unreachable(_)) => {} // it is logged, and comes back
-            other => drop(other?),
-        }
+        outage.outlast(polled)?;
         if !put(&lines, out)? {
             return Ok(());
         }

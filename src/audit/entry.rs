@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
+use serde::de::value::{Error as Unknown, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -65,7 +66,7 @@ impl Caller {
 }
 
 /// What is done. Names are for programs: they are added to, never changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// Showing who one is.
     #[serde(rename = "authenticate")]
@@ -94,6 +95,21 @@ pub enum Action {
     /// The process stops: the last entry of a chain that was not cut short.
     #[serde(rename = "stop")]
     Stop,
+}
+
+impl Action {
+    /// The one of this name; none where only a later version knows it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::deserialize(StrDeserializer::<Unknown>::new(name)).ok()
+    }
+
+    /// Whether it changes something, and so stands between two entries.
+    pub(super) const fn is_change(self) -> bool {
+        match self {
+            Self::KeyCreate | Self::KeyRotate | Self::KeyRevoke | Self::Ingest | Self::Reload => true,
+            Self::Authenticate | Self::Authorize | Self::Start | Self::Stop => false,
+        }
+    }
 }
 
 /// How it ended.
@@ -240,11 +256,12 @@ pub(super) fn hashes(value: &[u8]) -> Option<(String, &str)> {
     Some((hex(&has), std::str::from_utf8(told).ok()?))
 }
 
-/// What verification reads of an entry, of whichever version.
+/// What is read of an entry, of whichever version.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Entry {
+pub struct Entry {
     pub(super) chain: String,
     pub(super) seq: u64,
+    pub(super) at: Millis,
     pub(super) instance: String,
     pub(super) actor: String,
     pub(super) action: String,
@@ -253,7 +270,13 @@ pub(super) struct Entry {
     #[serde(default)]
     pub(super) outcome: String,
     #[serde(default)]
+    pub(super) reason: String,
+    #[serde(default)]
+    pub(super) client: String,
+    #[serde(default)]
     pub(super) request_id: String,
+    #[serde(default)]
+    pub(super) count: Option<u64>,
     #[serde(default)]
     pub(super) previous_chain: Option<String>,
     #[serde(default)]
@@ -263,6 +286,12 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Reads the value of a record, to be looked at. None where it is no entry: those are of printable characters alone.
+    pub fn read(value: &[u8]) -> Option<Self> {
+        let printable = value.iter().all(|byte| (b' '..=b'~').contains(byte));
+        printable.then(|| serde_json::from_slice(value).ok()).flatten()
+    }
+
     /// Whether it tells that the process stops.
     pub(super) fn is_stop(&self) -> bool {
         self.action == "stop"
@@ -344,6 +373,8 @@ mod tests {
             serde_json::to_string(&actions).unwrap(),
             r#"["authenticate","authorize","key.create","key.rotate","key.revoke","ingest","reload","start","stop"]"#
         );
+        let unnamed = actions.map(|action| serde_json::to_value(action).unwrap().as_str().and_then(Action::named));
+        assert_eq!((unnamed, Action::named("later")), (actions.map(Some), None));
         let outcomes = [Outcome::Allowed, Outcome::Denied, Outcome::Done, Outcome::Failed];
         assert_eq!(serde_json::to_string(&outcomes).unwrap(), r#"["allowed","denied","done","failed"]"#);
         let actors = [Actor::Anonymous, Actor::Local(7), Actor::System].map(|actor| actor.text());

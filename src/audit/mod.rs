@@ -10,10 +10,10 @@
 //! | `shown` | entries as people look at them, and which are asked for |
 //! | `verify` | reading it back: what was removed, altered, moved or put in |
 //!
-//! There are two ways in. [`Audit::record`] returns once the entry is durable, and stands before every change: a change
-//! that the audit cannot tell of, or not in time, is not made. [`Audit::decision`] returns once the entry is queued, and waits where the
-//! queue is full: what was decided is not lost, memory stays flat, and who floods us waits. Strangers have room of their
-//! own, and no wait ([`Audit::decision_of_stranger`]); so have keys that are known and open nothing.
+//! There are two ways in. [`Audit::change`] makes a change once the entry that allows it is durable, and tells how it ended:
+//! one that the audit cannot tell of, or not in time, is not made. [`Audit::decision`] returns once the entry is queued, and
+//! waits where the queue is full: what was decided is not lost, memory stays flat, and who floods us waits. Strangers have
+//! room of their own, and no wait ([`Audit::decision_of_stranger`]); so have keys that are known and open nothing.
 //!
 //! **Architecture invariant:** no secret, no content of an event and no user's id is handed to this module, and it knows
 //! neither log, nor request, nor configuration.
@@ -163,15 +163,13 @@ impl Audit {
         self.0.threshold.store(threshold, Ordering::Relaxed);
     }
 
-    /// Returns once the entry is durable. For what is about to be changed: after an error it must not be. On a thread that
-    /// may block.
-    ///
-    /// # Errors
-    /// [`Unavailable`] when it cannot be written, or is not known to be after a decision's patience.
-    pub fn record(&self, draft: Draft) -> Result<(), Unavailable> {
+    /// The first half of a [change](Self::change).
+    #[cfg(test)]
+    pub(crate) fn record(&self, draft: Draft) -> Result<(), Unavailable> {
         self.told(self.write(draft).map_err(Unwritten::why))
     }
 
+    /// Returns once the entry is durable; after an error what it allows must not be done.
     fn write(&self, draft: Draft) -> Result<(), Unwritten> {
         let (answer, written) = sync_channel(1);
         let number = self.0.queue.put(draft, (self.0.clock)(), answer).map_err(Unwritten::Never)?;
@@ -232,7 +230,8 @@ impl Audit {
     }
 
     /// Makes a change between two entries: that it may be made, durable before it is, and how it ended. Where the first is not
-    /// durable in time, but may come to be, the second says that the change was not made. On a thread that may block.
+    /// durable in time, but may come to be, the second says that the change was not made; where the change panics, that. On a
+    /// thread that may block.
     ///
     /// # Errors
     /// What `refused` makes of [`Unavailable`], and then nothing was changed; what `change` says.
@@ -253,11 +252,12 @@ impl Audit {
             }
         });
         let _under_way = self.told(begun).map_err(refused)?;
+        let mut ending = Ending { audit: self, how: failed("panicked".into()) };
         let done = change();
-        self.end(match &done {
+        ending.how = match &done {
             Ok(_) => Draft { outcome: Outcome::Done, ..draft },
             Err(error) => failed(error.to_string()),
-        });
+        };
         done
     }
 
@@ -282,6 +282,18 @@ impl Audit {
     /// Takes a last entry, and nothing after it; [`Writing::join`] waits until all is written.
     pub fn stop(&self, last: Draft) {
         self.0.queue.stop(Some((last, (self.0.clock)())));
+    }
+}
+
+/// How a change ended, told when this is dropped: also where the change panics.
+struct Ending<'a> {
+    audit: &'a Audit,
+    how: Draft,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.audit.end(self.how.clone());
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) enum Unwritten {
 
 impl Unwritten {
     /// Why.
+    #[cfg(test)]
     pub(super) fn why(self) -> Unavailable {
         let (Self::Never(why) | Self::Perhaps(why)) = self;
         why

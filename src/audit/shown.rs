@@ -2,44 +2,17 @@
 
 use std::fmt::{self, Write as _};
 
-use serde::Deserialize;
-
+use super::entry::{Entry, cut};
 use crate::core::Millis;
 
-/// What is looked at of an entry, of whichever version. As text it is one line: time, who, what, outcome, object, client,
-/// request and why, two spaces between them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Shown {
-    at: Millis,
-    actor: String,
-    action: String,
-    object: String,
-    outcome: String,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    client: String,
-    #[serde(default)]
-    request_id: String,
-    #[serde(default)]
-    count: Option<u64>,
-}
-
-impl Shown {
-    /// Reads the value of a record. None where it is no entry: those are of printable characters alone.
-    pub fn read(value: &[u8]) -> Option<Self> {
-        let printable = value.iter().all(|byte| (b' '..=b'~').contains(byte));
-        printable.then(|| serde_json::from_slice(value).ok()).flatten()
-    }
-}
-
-impl fmt::Display for Shown {
+/// One line for people: time, who, what, outcome, object, client, request and why, two spaces between them.
+impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match chrono::DateTime::from_timestamp_millis(self.at) {
             Some(moment) => write!(f, "{}", moment.format("%Y-%m-%dT%H:%M:%S%.3fZ"))?,
             None => write!(f, "{}", self.at)?,
         }
-        let text = |text: &str| if text.is_empty() { "-".to_owned() } else { Escaped(text).to_string() };
+        let text = |text: &str| if text.is_empty() { "-".to_owned() } else { Escaped::text(text).to_string() };
         let [actor, action, outcome] = [&self.actor, &self.action, &self.outcome].map(|field| text(field));
         write!(f, "  {actor:<20}  {action:<12}  {outcome:<7}")?;
         for field in [&self.object, &self.client, &self.request_id] {
@@ -48,7 +21,7 @@ impl fmt::Display for Shown {
         if let Some(count) = self.count {
             write!(f, "  {count} events")?;
         }
-        if self.reason.is_empty() { Ok(()) } else { write!(f, "  {}", Escaped(&self.reason)) }
+        if self.reason.is_empty() { Ok(()) } else { write!(f, "  {}", Escaped::text(&self.reason)) }
     }
 }
 
@@ -72,7 +45,7 @@ impl Wanted {
     }
 
     /// Whether this is one of them.
-    pub fn wants(&self, entry: &Shown) -> bool {
+    pub fn wants(&self, entry: &Entry) -> bool {
         let is = |wanted: &Option<String>, has: &str| wanted.as_ref().is_none_or(|wanted| wanted == has);
         is(&self.request, &entry.request_id)
             && is(&self.outcome, &entry.outcome)
@@ -81,22 +54,38 @@ impl Wanted {
     }
 }
 
-impl Shown {
+impl Entry {
     fn is_of(&self, who: &str) -> bool {
         let shown = || self.reason.strip_suffix(who).is_some_and(|before| before.ends_with(": key "));
         self.actor == who || self.actor.strip_prefix("key:") == Some(who) || shown()
     }
 }
 
-/// Text that somebody else may have chosen, for a terminal: one line of printable characters.
-pub(super) struct Escaped<'a>(pub(super) &'a str);
+/// What somebody else may have chosen, for a terminal: printable characters, on one line, not longer than what an entry of
+/// ours holds.
+pub struct Escaped<'a> {
+    text: &'a str,
+    /// The first character that is printed as it is.
+    first: char,
+}
+
+impl<'a> Escaped<'a> {
+    /// Text of several words.
+    pub const fn text(text: &'a str) -> Self {
+        Self { text, first: ' ' }
+    }
+
+    /// A single word, between others.
+    pub const fn word(text: &'a str) -> Self {
+        Self { text, first: '!' }
+    }
+}
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            ' '..='~' => f.write_char(c),
-            _ => write!(f, "{}", c.escape_unicode()),
-        })
+        let plain = self.first..='~';
+        let write = |c| if plain.contains(&c) { f.write_char(c) } else { write!(f, "{}", c.escape_unicode()) };
+        cut(self.text).chars().try_for_each(write)
     }
 }
 
@@ -106,8 +95,8 @@ mod tests {
     use crate::audit::chain::Chain;
     use crate::audit::{Action, Actor, Caller, Draft, Outcome};
 
-    fn shown(draft: &Draft, at: Millis) -> Shown {
-        Shown::read(&Chain::new("i0", 0, None).unwrap().seal(draft, at).value).unwrap()
+    fn shown(draft: &Draft, at: Millis) -> Entry {
+        Entry::read(&Chain::new("i0", 0, None).unwrap().seal(draft, at).value).unwrap()
     }
 
     fn of(actor: Actor, request_id: &str, outcome: Outcome) -> Draft {
@@ -140,7 +129,7 @@ mod tests {
         assert_eq!(line.matches("\\u{1b}[2J").count(), 4, "{line}");
         let whole = Chain::new("i0", 0, None).unwrap().seal(&of(Actor::System, "r", Outcome::Done), 0).value;
         let raw = String::from_utf8(whole).unwrap().replace("\"r\"", "\"\u{1b}\"");
-        assert_eq!(Shown::read(raw.as_bytes()), None, "what is no entry of ours is none");
+        assert_eq!(Entry::read(raw.as_bytes()), None, "what is no entry of ours is none");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use tributary::access::now_ms;
 use tributary::access::token::Token;
-use tributary::app::audit::{tail as entries, verify};
-use tributary::audit::shown::Wanted;
+use tributary::app::audit;
+use tributary::audit::shown::{Escaped, Wanted};
 use tributary::config::units::Span;
 
 use super::{ConfigArgs, Exit, Outcome, tail};
@@ -25,7 +25,7 @@ pub enum Command {
 A line holds the time, who, what, the outcome, on what, the caller's address, the request's id and why, two spaces between
 them. It ends with the log, or with --follow goes on until it is interrupted. Nothing is checked: that is what
 `tributary audit verify` is for. On the embedded log, entries come from the running instance; where none runs, from its
-folder."
+folder, and --follow has nothing to wait for."
     )]
     Tail(Tail),
     /// Read the whole audit log and say what was removed, altered, moved or put in
@@ -79,7 +79,7 @@ pub struct Verify {
 pub fn run(command: &Command) -> Outcome {
     match command {
         Command::Tail(args) => print(args),
-        Command::Verify(args) => hold_together(args),
+        Command::Verify(args) => verify(args),
     }
 }
 
@@ -89,8 +89,8 @@ fn print(args: &Tail) -> Outcome {
     let who = args.who.as_ref().map(|who| Token::parse(who).map_or(who.as_str(), |token| token.id).to_owned());
     let (request, outcome) = (args.request.clone(), args.outcome.clone());
     let wanted = Wanted { request, who, outcome, since: args.since };
-    let ask = entries::Ask { wanted, json: args.json, follow: args.follow };
-    entries::run(&config, &ask, &mut BufWriter::new(stdout().lock()))?;
+    let ask = audit::tail::Ask { wanted, json: args.json, follow: args.follow };
+    audit::tail::run(&config, &ask, &mut BufWriter::new(stdout().lock()))?;
     Ok(Exit::Done)
 }
 
@@ -103,11 +103,11 @@ fn moment(text: &str) -> Result<i64, String> {
     moment.map_err(|_| "a time like 10m, 2h or 7d, or a moment like 2026-11-27T19:00:00Z".into())
 }
 
-fn hold_together(args: &Verify) -> Outcome {
+fn verify(args: &Verify) -> Outcome {
     let config = tail::config(args.data_dir.as_deref(), &args.config)?;
     let mut out = BufWriter::new(stdout().lock());
     let mut told = Ok(());
-    let read = verify::run(&config, &mut |finding| {
+    let read = audit::verify::run(&config, &mut |finding| {
         if told.is_ok() {
             told = writeln!(out, "{finding}");
         }
@@ -116,7 +116,7 @@ fn hold_together(args: &Verify) -> Outcome {
     out.flush()?;
     let summary = read?;
     for end in &summary.ends {
-        eprintln!("newest: {} {} {}", end.chain.escape_debug(), end.seq, end.hash);
+        eprintln!("newest: {} {} {}", Escaped::word(&end.chain), end.seq, Escaped::word(&end.hash));
     }
     eprintln!(
         "{} entries in {} chains: {} differences, {} notes",

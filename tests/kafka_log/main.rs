@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../support/binary.rs"]
+mod binary;
 #[path = "../support/broker.rs"]
 mod broker;
 #[path = "../support/proxy.rs"]

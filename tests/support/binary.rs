@@ -10,6 +10,7 @@ pub fn tributary(arguments: &[&str]) -> Command {
 }
 
 /// Runs it to its end: exit code, standard output, standard error.
+#[allow(dead_code, reason = "not every test waits for it")]
 pub fn run(arguments: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = tributary(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

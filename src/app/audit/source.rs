@@ -1,5 +1,5 @@
-//! The entries of an embedded log: of a running instance over its socket, a line each (`offset key value`, the latter two in
-//! base64, and `end` after the last), or of the folder of one that is stopped.
+//! The entries of an embedded log: of a running instance over its socket (a line `begin` with the log's oldest offset, then a
+//! line each, `offset key value`, the latter two in base64, then `end`), or of the folder of one that is stopped.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
@@ -17,6 +17,8 @@ use crate::topics::embedded::{self, Broker, Place, Topic};
 
 /// Entries read at a time.
 const PAGE: usize = 1_000;
+/// What stands before the offset at which the log begins.
+const BEGIN: &str = "begin ";
 /// What stands after the last entry.
 const END: &str = "end";
 /// How long who follows the log and has all waits before it looks again.
@@ -26,34 +28,36 @@ const WAIT: Duration = Duration::from_millis(50);
 pub struct EmbeddedEntries(pub Arc<Broker>);
 
 impl Rows for EmbeddedEntries {
-    /// Where reading begins, and where it ends, if it does.
+    /// Whether the beginning was told, where reading goes on, and where it ends, if it does.
     fn start(&self, _beginning: bool, follow: bool) -> Vec<i64> {
         let bounds = self.0.bounds(Topic::Audit, PARTITION).map_or((0, 0), |bounds| (bounds.start, bounds.end));
-        if follow { vec![bounds.0] } else { vec![bounds.0, bounds.1] }
+        vec![0, bounds.0, if follow { i64::MAX } else { bounds.1 }]
     }
 
     fn read(&self, next: &mut [i64], lines: &mut Vec<u8>) -> Result<(), access::Error> {
-        let Some((from, rest)) = next.split_first_mut() else { return Ok(()) };
-        let to = rest.first().copied();
-        if to.is_some_and(|to| *from > to) {
+        let [told, from, to] = next else { return Ok(()) };
+        if from > to {
             return Ok(()); // all is sent, the end too
         }
-        let left = to.map_or(PAGE, |to| usize::try_from(to - *from).unwrap_or(0));
         let failed = |error: embedded::Error| access::Error::Control(error.to_string());
-        let records = self.0.read(Topic::Audit, PARTITION, *from, PAGE.min(left)).map_err(failed)?;
+        let left = PAGE.min(usize::try_from(*to - *from).unwrap_or(PAGE));
+        let records = self.0.read(Topic::Audit, PARTITION, *from, left).map_err(failed)?;
+        if std::mem::replace(told, 1) == 0 {
+            // Asked only now: what retention took before the first entry was read is then known to be gone.
+            let begin = self.0.bounds(Topic::Audit, PARTITION).map_err(failed)?.start;
+            lines.extend_from_slice(format!("{BEGIN}{begin}\n").as_bytes());
+        }
         for record in &records {
             let text = |bytes: &Option<Vec<u8>>| STANDARD.encode(bytes.as_deref().unwrap_or_default());
             let line = format!("{} {} {}\n", record.offset, text(&record.key), text(&record.value));
             lines.extend_from_slice(line.as_bytes());
             *from = record.offset + 1;
         }
-        match to {
-            _ if !records.is_empty() => {}
-            None => std::thread::sleep(WAIT),
-            Some(to) => {
-                lines.extend_from_slice(format!("{END}\n").as_bytes());
-                *from = to + 1;
-            }
+        if records.is_empty() && *to == i64::MAX {
+            std::thread::sleep(WAIT);
+        } else if records.is_empty() {
+            lines.extend_from_slice(format!("{END}\n").as_bytes());
+            *from = *to + 1;
         }
         Ok(())
     }
@@ -67,20 +71,31 @@ pub(super) struct Entry {
 }
 
 /// Reading them.
-pub(super) enum Entries {
-    /// From the instance that runs.
-    Socket { lines: BufReader<UnixStream>, follow: bool },
-    /// From the folder of one that does not.
+pub(super) struct Entries {
+    /// The offset at which the log begins: what stood before it, retention has taken.
+    pub(super) begin: i64,
+    source: Source,
+}
+
+enum Source {
+    /// The instance that runs.
+    Socket(BufReader<UnixStream>),
+    /// The folder of one that does not.
     Folder { broker: Arc<Broker>, next: i64 },
     /// All is read.
     Ended,
 }
 
 impl Entries {
-    /// Begins with the oldest one. Where `follow` is said, and an instance runs, those to come follow those there are.
+    /// Begins with the oldest one. Where `follow` is said, those to come follow those there are, of an instance that runs.
     pub(super) fn open(config: &Config, follow: bool) -> Result<Self, Error> {
         match socket::stream(&config.engine.data_dir, &socket::Request::Audit { follow }) {
-            Ok(lines) => return Ok(Self::Socket { lines, follow }),
+            Ok(mut lines) => {
+                let line = receive(&mut lines)?;
+                let begin = line.strip_prefix(BEGIN).and_then(|begin| begin.parse().ok());
+                let begin = begin.ok_or_else(|| answered(&line))?;
+                return Ok(Self { begin, source: Source::Socket(lines) });
+            }
             Err(access::Error::NotRunning { .. }) => {}
             Err(error) => return Err(Error::Unreachable(error.to_string())),
         }
@@ -89,31 +104,37 @@ impl Entries {
             let why = format!("{} is not there; name the data folder of an instance", folder.display());
             return Err(Error::Refused(why));
         }
+        if follow {
+            let folder = config.engine.data_dir.display();
+            let why = format!("no instance runs on {folder}, so no entries come; start it, or leave --follow out");
+            return Err(Error::Refused(why));
+        }
         let broker = Broker::open(&Place::Folder(folder), &settings::embedded(config)?)?;
-        let next = broker.bounds(Topic::Audit, PARTITION)?.start;
-        Ok(Self::Folder { broker, next })
+        let begin = broker.bounds(Topic::Audit, PARTITION)?.start;
+        Ok(Self { begin, source: Source::Folder { broker, next: begin } })
     }
 
     /// The next ones, waiting for the first of them; none where there are no more.
     pub(super) fn page(&mut self) -> Result<Vec<Entry>, Error> {
         let mut page = Vec::new();
-        match self {
-            Self::Ended => {}
-            Self::Folder { broker, next } => {
+        match &mut self.source {
+            Source::Ended => {}
+            Source::Folder { broker, next } => {
                 for record in broker.read(Topic::Audit, PARTITION, *next, PAGE)? {
                     *next = record.offset + 1;
                     let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
                     page.push(Entry { offset: record.offset, key, value });
                 }
             }
-            Self::Socket { lines, follow } => {
+            Source::Socket(lines) => {
                 // What has come already is taken along, and nothing more is waited for.
                 while page.is_empty() || (page.len() < PAGE && lines.buffer().contains(&b'\n')) {
-                    let Some(entry) = receive(lines, *follow)? else {
-                        *self = Self::Ended;
+                    let line = receive(lines)?;
+                    if line == END {
+                        self.source = Source::Ended;
                         break;
-                    };
-                    page.push(entry);
+                    }
+                    page.push(parse(&line).ok_or_else(|| answered(&line))?);
                 }
             }
         }
@@ -121,20 +142,21 @@ impl Entries {
     }
 }
 
-/// The next entry that the socket sends; none after the last, and where the instance that is followed stops.
-fn receive(lines: &mut impl BufRead, follow: bool) -> Result<Option<Entry>, Error> {
-    let broken = |why: &str| Err(Error::Unreachable(format!("{why}; ask again")));
+/// The next line that the socket sends. One that is cut off is none: the instance stopped in the middle of it.
+fn receive(lines: &mut impl BufRead) -> Result<String, Error> {
     let mut line = String::new();
-    match lines.read_line(&mut line) {
-        Err(error) => broken(&format!("the instance's socket: {error}")),
-        Ok(0) if follow => Ok(None),
-        Ok(0) => broken("the instance stopped before all was read"),
-        Ok(_) if line.trim_end() == END => Ok(None),
-        Ok(_) => match parse(line.trim_end()) {
-            None => Err(Error::Refused(format!("the running instance answered: {}", line.trim_end()))),
-            entry => Ok(entry),
-        },
+    lines
+        .read_line(&mut line)
+        .map_err(|error| Error::Unreachable(format!("the instance's socket: {error}; ask again")))?;
+    match line.strip_suffix('\n') {
+        Some(line) => Ok(line.to_owned()),
+        None => Err(Error::Unreachable("the instance stopped, and sends no more; ask again".into())),
     }
+}
+
+/// What is no line of ours, such as why the instance sends none.
+fn answered(line: &str) -> Error {
+    Error::Refused(format!("the running instance answered: {line}"))
 }
 
 /// Reads a line; none where it is not one of ours.
@@ -143,4 +165,19 @@ fn parse(line: &str) -> Option<Entry> {
     let offset = parts.next()?.parse().ok()?;
     let mut bytes = || STANDARD.decode(parts.next()?).ok();
     Some(Entry { offset, key: bytes()?, value: bytes()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_the_instance_stopped_in_is_no_entry() {
+        let mut lines = b"7 aw== dmFs\n8 aw== dmFs".as_slice();
+        assert_eq!(parse(&receive(&mut lines).unwrap()).unwrap().value, b"val");
+        for _ in 0..2 {
+            let Err(Error::Unreachable(why)) = receive(&mut lines) else { panic!("the rest of a line") };
+            assert!(why.contains("stopped"), "{why}");
+        }
+    }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::super::{Error, settings, tail};
 use super::PARTITION;
 use super::source::Entries;
-use crate::audit::shown::{Shown, Wanted};
+use crate::audit::entry::Entry;
+use crate::audit::shown::Wanted;
 use crate::config::{Config, LogKind};
-use crate::topics;
 use crate::topics::kafka::connect;
 use crate::topics::kafka::tail::{From, Tail};
 
@@ -27,7 +27,7 @@ impl Ask {
     /// Appends a record, if it is asked for, and a line feed. One that is no entry is shown for what it is, so that nothing
     /// is left out, where everything is asked for.
     fn write(&self, offset: i64, value: &[u8], lines: &mut Vec<u8>) {
-        let text = match Shown::read(value) {
+        let text = match Entry::read(value) {
             Some(entry) if !self.wanted.wants(&entry) => return,
             Some(_) if self.json => String::from_utf8_lossy(value).into_owned(),
             Some(entry) => entry.to_string(),
@@ -71,7 +71,7 @@ fn kafka(config: &Config, ask: &Ask, out: &mut impl Write) -> Result<(), Error> 
     let topic = &settings.topics.audit;
     let mut tail = Tail::open(&settings, topic, From::Beginning)?;
     let ends = if ask.follow { None } else { Some(tail.ends(settings.timeouts.request)?) };
-    let mut came = Instant::now();
+    let (mut came, mut outage) = (Instant::now(), tail::Outage::default());
     loop {
         let mut lines = Vec::new();
         let polled = tail.poll(Duration::from_millis(200), &mut |entry| {
@@ -79,16 +79,14 @@ fn kafka(config: &Config, ask: &Ask, out: &mut impl Write) -> Result<(), Error> 
                 ask.write(entry.offset, entry.value.unwrap_or_default(), &mut lines);
             }
         });
-        match polled {
-            Ok(true) => came = Instant::now(),
-            Err(topics::Error::Unreachable(_)) if ask.follow => {} // it is logged, and comes back
-            other => drop(other?),
-        }
+        let any = if ask.follow { outage.outlast(polled)? } else { polled? };
         if !tail::put(&lines, out)? {
             return Ok(());
         }
         match &ends {
             Some(ends) if tail.has_reached(ends) => return Ok(()),
+            // Only now: whoever reads the lines may have taken their time.
+            _ if any => came = Instant::now(),
             Some(_) if came.elapsed() > settings.timeouts.request => {
                 return Err(Error::Unreachable(format!("{topic}: its end was not reached; ask again")));
             }

@@ -40,8 +40,9 @@ fn kafka(config: &Config, remembered: Option<End>, found: &mut dyn FnMut(&Findin
 fn embedded(config: &Config, remembered: Option<End>, found: &mut dyn FnMut(&Finding)) -> Result<Summary, Error> {
     let mut entries = Entries::open(config, false)?;
     let mut page = entries.page()?;
-    // The newest entry is never taken away by age, so a log without any has lost none.
-    let begin = page.first().map_or(0, |entry| entry.offset);
+    // Retention leaves the newest entry, and the log begins with the oldest that it left. Where that is not there, it was
+    // not retention that took it.
+    let begin = page.first().filter(|first| first.offset <= entries.begin).map_or(0, |_| entries.begin);
     let mut auditor = Auditor::new(begin, remembered, found);
     while !page.is_empty() {
         page.iter().for_each(|entry| auditor.read(entry.offset, &entry.key, &entry.value));

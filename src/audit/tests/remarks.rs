@@ -68,11 +68,16 @@ fn a_change_of_which_nobody_knows_the_end_is_a_note_and_no_other() {
 
 #[test]
 fn the_two_entries_of_a_request_belong_together() {
-    let write = |request: &str, outcome| {
+    let write = |object: &str, request: &str, outcome| {
         let caller = Caller { actor: Actor::Key("k".into()), client: None, request_id: request.into() };
-        Draft::new(caller, Action::Ingest, "touchpoints", outcome)
+        Draft::new(caller, Action::Ingest, object, outcome)
     };
-    let entries = [write("one", Outcome::Allowed), write("two", Outcome::Allowed), write("two", Outcome::Done)];
+    let entries = [
+        write("touchpoints", "one", Outcome::Allowed),
+        write("touchpoints", "two", Outcome::Allowed),
+        write("touchpointso", "ne", Outcome::Done), // another's, however the texts are put together
+        write("touchpoints", "two", Outcome::Done),
+    ];
     let (log, chain) = life(&entries, false);
     let what = "ingest touchpoints".into();
     assert_eq!(read(0, &log, None).1, [Finding::Unfinished { chain, seq: 1, what }]);

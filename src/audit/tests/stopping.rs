@@ -1,4 +1,4 @@
-//! A process that stops while something is being changed.
+//! A change that is under way when the process stops, and one that panics.
 
 use std::sync::mpsc::channel;
 use std::thread;
@@ -41,4 +41,15 @@ fn it_waits_for_what_is_under_way_and_begins_nothing_more() {
     assert_eq!(audited.told(), ["local:7 key.create slow allowed", "local:7 key.create slow done"]);
     slow.join().unwrap().unwrap();
     release.join().unwrap();
+}
+
+#[test]
+fn a_change_that_panics_has_its_second_entry_too() {
+    let audited = Audited::start();
+    let audit = audited.audit.clone();
+    assert!(thread::spawn(move || change(&audit, "k", || panic!("as the test wants it"))).join().is_err());
+    assert_eq!(audited.audit.close(Duration::ZERO), 0, "nothing is under way");
+    let entries = audited.entries();
+    let told: Vec<_> = entries.iter().map(|entry| [&entry["outcome"], &entry["reason"]]).collect();
+    assert_eq!(told, [["allowed", ""], ["failed", "panicked"]]);
 }

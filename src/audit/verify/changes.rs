@@ -2,66 +2,66 @@
 
 use std::collections::VecDeque;
 
-use super::super::entry::Entry;
+use xxhash_rust::xxh3::xxh3_128;
 
-/// Actions that stand between two entries.
-const CHANGES: [&str; 5] = ["key.create", "key.rotate", "key.revoke", "ingest", "reload"];
+use super::super::entry::{Action, Entry, cut};
+
 /// How many are remembered: far more than are ever under way.
 const MOST: usize = 1_024;
 
-/// What the two entries of a change have in common.
-#[derive(PartialEq, Eq)]
-struct Change {
-    actor: String,
-    action: String,
-    object: String,
-    request_id: String,
-}
+/// The hash of what the two entries of a change have in common: a forger's texts may be long. Two changes of the same hash
+/// would hide a note that one of them has no second entry, which whoever forges entries can as well write.
+type Change = u128;
 
 /// A change that is not known to have ended.
 pub(super) struct Unfinished {
     pub(super) seq: u64,
     /// Action and object.
     pub(super) what: String,
+    change: Change,
 }
 
 /// First and second entries that the other is missing of. Where entries were written again, a second may be read first.
 #[derive(Default)]
 pub(super) struct Changes {
-    allowed: VecDeque<(u64, Change)>,
-    ended: VecDeque<(u64, Change)>,
+    allowed: VecDeque<Unfinished>,
+    ended: VecDeque<Change>,
 }
 
 impl Changes {
     /// Takes an entry that was not read before.
     pub(super) fn take(&mut self, entry: &Entry) {
-        if !CHANGES.contains(&entry.action.as_str()) {
+        let Entry { seq, actor, action, object, request_id, .. } = entry;
+        if !Action::named(action).is_some_and(Action::is_change) {
             return;
         }
-        let (mine, others) = match entry.outcome.as_str() {
-            "allowed" => (&mut self.allowed, &mut self.ended),
-            "done" | "failed" => (&mut self.ended, &mut self.allowed),
-            _ => return,
-        };
-        let change = Change {
-            actor: entry.actor.clone(),
-            action: entry.action.clone(),
-            object: entry.object.clone(),
-            request_id: entry.request_id.clone(),
-        };
-        match others.iter().position(|(_, other)| *other == change) {
-            Some(place) => drop(others.remove(place)),
-            None => mine.push_back((entry.seq, change)),
-        }
-        if mine.len() > MOST {
-            mine.pop_front(); // a forger's, or of a log of which much is missing, which is told of
+        let change = xxh3_128(format!("{:?}", (actor, action, object, request_id)).as_bytes());
+        match entry.outcome.as_str() {
+            "allowed" if !take_out(&mut self.ended, |ended| *ended == change) => {
+                keep(&mut self.allowed, Unfinished { seq: *seq, what: format!("{action} {}", cut(object)), change });
+            }
+            "done" | "failed" if !take_out(&mut self.allowed, |allowed| allowed.change == change) => {
+                keep(&mut self.ended, change);
+            }
+            _ => {}
         }
     }
 
-    /// Those that have not ended so far. They are told once.
+    /// Those that have not ended so far. Called once, at the end of the chain or of the log, it forgets the others too.
     pub(super) fn unfinished(&mut self) -> Vec<Unfinished> {
-        let named =
-            |(seq, change): (u64, Change)| Unfinished { seq, what: format!("{} {}", change.action, change.object) };
-        std::mem::take(&mut self.allowed).into_iter().map(named).collect()
+        std::mem::take(self).allowed.into()
+    }
+}
+
+/// Takes the first out that is meant. Whether there was one.
+fn take_out<T>(from: &mut VecDeque<T>, is_it: impl FnMut(&T) -> bool) -> bool {
+    let place = from.iter().position(is_it);
+    place.and_then(|place| from.remove(place)).is_some()
+}
+
+fn keep<T>(among: &mut VecDeque<T>, one: T) {
+    among.push_back(one);
+    if among.len() > MOST {
+        among.pop_front(); // a forger's, or of a log of which much is missing, which is told of
     }
 }

@@ -1,6 +1,6 @@
 //! What a reading can find.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::super::shown::Escaped;
 
@@ -65,58 +65,48 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Escaped::word;
         match self {
             Self::Foreign { partition, offset } => {
                 write!(f, "partition {partition} offset {offset}: foreign, no entry of the audit log")
             }
-            Self::Altered { chain, seq } => write!(f, "{} {seq}: altered", Plain(chain)),
+            Self::Altered { chain, seq } => write!(f, "{} {seq}: altered", word(chain)),
             Self::Unlinked { chain, seq } => {
-                write!(f, "{} {seq}: the entry before it is another than when it was written", Plain(chain))
+                write!(f, "{} {seq}: the entry before it is another than when it was written", word(chain))
             }
-            Self::Missing { chain, span } => write!(f, "{} {span}: missing", Plain(chain)),
-            Self::Moved { chain, seq } => write!(f, "{} {seq}: not where it was written", Plain(chain)),
-            Self::Forked { chain, seq } => write!(f, "{} {seq}: another entry of the same number", Plain(chain)),
+            Self::Missing { chain, span } => write!(f, "{} {span}: missing", word(chain)),
+            Self::Moved { chain, seq } => write!(f, "{} {seq}: not where it was written", word(chain)),
+            Self::Forked { chain, seq } => write!(f, "{} {seq}: another entry of the same number", word(chain)),
             Self::Beyond { chain, span } => {
-                write!(f, "{} {span}: behind the end that the next chain tells of", Plain(chain))
+                write!(f, "{} {span}: behind the end that the next chain tells of", word(chain))
             }
-            Self::NoStart { chain } => write!(f, "{} 0: the chain does not begin with a start", Plain(chain)),
+            Self::NoStart { chain } => write!(f, "{} 0: the chain does not begin with a start", word(chain)),
             Self::Unconnected { chain, before } => write!(
                 f,
                 "{} 0: does not go on from {}; was the data folder emptied or exchanged?",
-                Plain(chain),
-                Plain(before)
+                word(chain),
+                word(before)
             ),
             Self::Claimed { chain, by } => {
-                write!(f, "{}: both {} and another chain go on from it", Plain(chain), Plain(by))
+                write!(f, "{}: both {} and another chain go on from it", word(chain), word(by))
             }
             Self::Forgotten { chain, seq } => {
-                write!(f, "{} {seq}: missing or altered; the data folder remembers it", Plain(chain))
+                write!(f, "{} {seq}: missing or altered; the data folder remembers it", word(chain))
             }
-            Self::Repeated { chain, span } => write!(f, "{} {span}: stands twice, the same (note)", Plain(chain)),
+            Self::Repeated { chain, span } => write!(f, "{} {span}: stands twice, the same (note)", word(chain)),
             Self::Cut { chain, seq } => {
-                write!(f, "{} {seq}: the last entry is no stop: the process was killed, or died (note)", Plain(chain))
+                write!(f, "{} {seq}: the last entry is no stop: the process was killed, or died (note)", word(chain))
             }
             Self::Unfinished { chain, seq, what } => {
-                write!(f, "{} {seq}: {} was allowed, and neither done nor failed (note)", Plain(chain), Escaped(what))
+                let what = Escaped::text(what);
+                write!(f, "{} {seq}: {what} was allowed, and neither done nor failed (note)", word(chain))
             }
             Self::Older { chain, span: Some(span) } => {
-                write!(f, "{} {span}: older than the topic's beginning (note)", Plain(chain))
+                write!(f, "{} {span}: older than the topic's beginning (note)", word(chain))
             }
             Self::Older { chain, span: None } => {
-                write!(f, "{}: older than the topic's beginning (note)", Plain(chain))
+                write!(f, "{}: older than the topic's beginning (note)", word(chain))
             }
         }
-    }
-}
-
-/// A name that a forger may have chosen, for a terminal.
-struct Plain<'a>(&'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().take(200).try_for_each(|c| match c {
-            '!'..='~' => f.write_char(c),
-            _ => write!(f, "{}", c.escape_unicode()),
-        })
     }
 }

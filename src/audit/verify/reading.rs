@@ -208,7 +208,7 @@ impl Reading {
     /// Changes that have not ended so far.
     pub(super) fn unfinished(&mut self) -> Vec<Finding> {
         let found = self.changes.unfinished().into_iter();
-        found.map(|Unfinished { seq, what }| Finding::Unfinished { chain: self.chain.clone(), seq, what }).collect()
+        found.map(|Unfinished { seq, what, .. }| Finding::Unfinished { chain: self.chain.clone(), seq, what }).collect()
     }
 
     /// The next chain begins, and says where this one ended.
