@@ -46,3 +46,20 @@ fn keys_that_cannot_be_known_are_stale_after_a_patience() {
     instance.ready(Duration::from_secs(60));
     instance.stop();
 }
+
+/// Its session is over then, and it asks twice to be let in again; and a lone broker that its controller has not let in again yet
+/// names nobody in its metadata, after which a client of librdkafka's has nobody left to ask.
+#[test]
+fn a_broker_that_was_silent_for_a_session_is_found_again_and_no_instance_ends() {
+    let stage = Stage::new("silent", None);
+    let (_, mut instance) = stage.begin();
+    instance.ready(Duration::from_secs(60));
+    for _ in 0..4 {
+        stage.broker.act("pause");
+        std::thread::sleep(Duration::from_secs(11));
+        stage.broker.act("resume");
+        std::thread::sleep(Duration::from_secs(3)); // a fence comes with the first answers
+        instance.ready(Duration::from_secs(90));
+    }
+    instance.stop();
+}
