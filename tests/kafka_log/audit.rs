@@ -139,7 +139,7 @@ fn an_outage_is_told_once(broker: &Broker, settings: &kafka::Settings, folder: &
     let mut follows = tributary(&options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follows.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut told = BufReader::new(follows.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.next().unwrap().contains("start") && lines.next().unwrap().contains("stop"));
+    assert!(lines.next().unwrap().contains("start"));
     broker.act("kill9");
     let outage = told.next().unwrap();
     assert!(outage.contains("waiting for one to answer"), "{outage}");
