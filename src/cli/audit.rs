@@ -87,7 +87,9 @@ fn print(args: &Tail) -> Outcome {
     let config = tail::config(args.data_dir.as_deref(), &args.config)?;
     // Also where the whole key was given.
     let who = args.who.as_ref().map(|who| Token::parse(who).map_or(who.as_str(), |token| token.id).to_owned());
-    let (request, outcome) = (args.request.clone(), args.outcome.clone());
+    // As the header has it, or `instance` of the answer.
+    let request = args.request.as_deref().map(|id| id.strip_prefix("urn:tributary:request:").unwrap_or(id).to_owned());
+    let outcome = args.outcome.clone();
     let wanted = Wanted { request, who, outcome, since: args.since };
     let ask = audit::tail::Ask { wanted, json: args.json, follow: args.follow };
     audit::tail::run(&config, &ask, &mut BufWriter::new(stdout().lock()))?;

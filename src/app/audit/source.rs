@@ -1,7 +1,7 @@
 //! The entries of an embedded log: of a running instance over its socket (a line `begin` with the log's oldest offset, then a
 //! line each, `offset key value`, the latter two in base64, then `end`), or of the folder of one that is stopped.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +96,7 @@ impl Entries {
                 let begin = begin.ok_or_else(|| answered(&line))?;
                 return Ok(Self { begin, source: Source::Socket(lines) });
             }
-            Err(access::Error::NotRunning { .. }) => {}
+            Err(access::Error::NotRunning { source, .. }) if source.kind() != ErrorKind::PermissionDenied => {}
             Err(error) => return Err(Error::Unreachable(error.to_string())),
         }
         let folder = settings::log_dir(config);
