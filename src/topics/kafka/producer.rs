@@ -200,7 +200,7 @@ impl Producers {
                 Ok(self.receipt())
             }
             Err(error) => {
-                (self.first.renew, self.second.renew) = (true, true);
+                self.renew();
                 Err(self
                     .superseded(judge(&error), &error.to_string())
                     .unwrap_or_else(|| Error::Unknown(error.to_string())))

@@ -4,6 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+
+use super::errors;
 
 /// For how long nobody has to answer until a client is taken to have lost sight of the brokers. librdkafka forgets those that
 /// metadata does not name, and while a lone broker that was silent is not let in again by its controller it names none: then the
@@ -47,6 +50,20 @@ impl Reach {
         if state.trouble.is_none() {
             tracing::warn!(trouble, "kafka does not answer");
             state.trouble = Some(trouble.to_owned());
+        }
+    }
+
+    /// Asks the brokers of a client for a sign of life, for half a second. Whether one gave it.
+    pub(super) fn probe<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, topic: &str) -> bool {
+        match consumer.fetch_metadata(Some(topic), Duration::from_millis(500)) {
+            Ok(_) => {
+                self.answered();
+                true
+            }
+            Err(error) => {
+                self.failed(&format!("no broker answers ({})", errors::code(&error)));
+                false
+            }
         }
     }
 

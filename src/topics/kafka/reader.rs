@@ -73,10 +73,7 @@ impl Reader {
             return Ok(());
         }
         self.heard = Instant::now();
-        if let Err(error) = self.consumer.fetch_metadata(Some(&self.topic), Duration::from_millis(500)) {
-            self.reach.failed(&format!("no broker answers ({})", errors::code(&error)));
-        } else {
-            self.reach.answered();
+        if self.reach.probe(&self.consumer, &self.topic) {
             return Ok(());
         }
         tracing::warn!(topic = self.topic, "no broker has answered for long: looking for them anew");

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
-
-use super::super::{errors, queues, reach};
+use super::super::{queues, reach};
 use super::{Error, Member};
 
 impl Member {
@@ -32,15 +30,10 @@ impl Member {
         if wanted && self.probed.elapsed() >= BETWEEN {
             self.context().suspect.store(false, Ordering::Relaxed);
             let lead = self.context().topics.touchpoints.clone();
-            match self.consumer.fetch_metadata(Some(&lead), Duration::from_millis(500)) {
-                Ok(_) => {
-                    reach.answered();
-                    self.silent = None;
-                }
-                Err(error) => {
-                    reach.failed(&format!("no broker answers ({})", errors::code(&error)));
-                    self.look_for_brokers()?;
-                }
+            if reach.probe(&self.consumer, &lead) {
+                self.silent = None;
+            } else {
+                self.look_for_brokers()?;
             }
             self.probed = Instant::now();
         }
